@@ -1,0 +1,114 @@
+//! `policy.toml`: what the device's owner allows.
+//!
+//! Nothing is allowed that is not written: without a file everything is denied. A plugin's own table holds for it
+//! alone and whole; `[plugins."*"]` holds for those that have none. The two are not added up, so that one can read off
+//! one table what a plugin may do.
+//!
+//! ```toml
+//! [firmware]
+//! unsigned = "digest"
+//!
+//! [plugins."hotshoe.firmware-update"]
+//! download = ["https://images.example.com/"]
+//! flash = true
+//! restart = true
+//! storage = "64KiB"
+//! telemetry = true
+//! ```
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use crate::{
+    grants::UrlPattern,
+    manifest::PluginName,
+    strict::{self, StrictError},
+    units,
+};
+
+/// What the device's owner allows. The default denies all.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub struct Policy {
+    /// About firmware images.
+    pub firmware: FirmwarePolicy,
+    /// What each plugin may have at most.
+    pub plugins: BTreeMap<PluginName, Allowed>,
+    /// What a plugin without a table of its own may have at most: the table `"*"`.
+    pub others: Option<Allowed>,
+}
+
+impl Policy {
+    /// What a plugin may have at most; none when the policy does not speak of it.
+    pub fn allowed(&self, name: &PluginName) -> Option<&Allowed> {
+        self.plugins.get(name).or(self.others.as_ref())
+    }
+}
+
+/// About firmware images.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FirmwarePolicy {
+    /// What becomes of images that no signed target covers.
+    pub unsigned: Unsigned,
+}
+
+/// What becomes of images that no signed target covers.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsigned {
+    /// They are refused.
+    #[default]
+    Deny,
+    /// A digest in the method's payload, or in a `.sha256` file beside the image, vouches for them.
+    Digest,
+    /// They are taken as served. For development only.
+    Allow,
+}
+
+/// What a plugin may have at most. Nothing unless it says so.
+#[derive(Clone, PartialEq, Eq, Default, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Allowed {
+    /// From where files may be fetched.
+    pub download: Vec<UrlPattern>,
+    /// Whether slots may be written and armed.
+    pub flash: bool,
+    /// Whether a job may restart the device.
+    pub restart: bool,
+    /// How many bytes of its own it may keep.
+    #[serde(with = "units::size")]
+    pub storage: u64,
+    /// Whether messages may be sent to the cloud.
+    pub telemetry: bool,
+}
+
+/// Why a policy was refused.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// It does not read.
+    #[error("policy.toml: {0}")]
+    Strict(#[from] StrictError),
+    /// A table under `plugins` is not named after a plugin.
+    #[error("policy.toml: plugins: {0}; or `*` for all that have no table of their own")]
+    Name(#[from] crate::manifest::NameError),
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Document {
+    firmware: FirmwarePolicy,
+    plugins: BTreeMap<String, Allowed>,
+}
+
+/// Reads and checks a `policy.toml`.
+pub fn parse(text: &str) -> Result<Policy, PolicyError> {
+    let mut document: Document = strict::from_toml(text)?;
+    let others = document.plugins.remove("*");
+    let plugins = document
+        .plugins
+        .into_iter()
+        .map(|(name, allowed)| Ok((name.parse()?, allowed)))
+        .collect::<Result<_, PolicyError>>()?;
+    Ok(Policy { firmware: document.firmware, plugins, others })
+}
