@@ -1,0 +1,336 @@
+//! The job machine: job × event → job × effects.
+//!
+//! What it promises, whatever is cut where (proved by `explorer`, which tries all of it):
+//! - An accepted job is stored before the caller is told (`Store`, then `Reply`, then `Run`), and from then on is
+//!   never lost.
+//! - A job is never run after it has ended, and never twice at once.
+//! - A restart happens after the job is stored and what it reported is sent (`Store`, `FlushOutbox`, `Restart`).
+//! - Every job whose runs stop making progress ends: see [`Settings::strikes`] and [`Settings::restarts`].
+//!
+//! What it does not do: bound transient failures. A server may be away for weeks; the plugin knows better, sees
+//! `attempt`, and can end the job itself.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::backoff::{Backoff, milliseconds};
+use super::{Boot, Checkpoint, Ended, Job, State, Wake};
+
+/// The bounds of the machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// The pause after a transient failure, a trap, and from the fourth strike on.
+    pub backoff: Backoff,
+    /// The job fails for good with this many strikes in a row. The number is Mender's, which breaks loops of
+    /// spontaneous restarts so.
+    pub strikes: u32,
+    /// The job fails for good when it asks for more restarts than this.
+    pub restarts: u32,
+    /// The shortest pause that a plugin can ask for: each one costs two durable writes.
+    pub shortest_pause: Duration,
+    /// The longest pause that a plugin can ask for.
+    pub longest_pause: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Settings {
+        Settings {
+            backoff: Backoff::default(),
+            strikes: 28,
+            restarts: 16,
+            shortest_pause: Duration::from_secs(1),
+            longest_pause: Duration::from_secs(30 * 24 * 3600),
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, PartialEq, Debug)]
+pub enum RunEnd {
+    /// The job is done; the value is kept with it.
+    Done(Value),
+    /// Run it again after this time.
+    Later(Duration),
+    /// Restart the device, then run it again.
+    Restart,
+    /// It stopped because it was asked to.
+    Suspended,
+    /// It may work later.
+    Transient(String),
+    /// It will not work.
+    Permanent(String),
+    /// The guest trapped or the host failed under it.
+    Trapped(String),
+    /// The guest used more time than its manifest gives.
+    TimedOut,
+}
+
+/// What can happen to a job.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    /// The answer that announced it was sent, or was given up.
+    Replied,
+    /// Its plugin is there and the host may run it, in this boot.
+    Start {
+        /// The boot of now.
+        boot_id: String,
+    },
+    /// The guest saves a checkpoint. It may go on when the effects are performed.
+    Saved(Checkpoint),
+    /// A run came to an end of its own.
+    RunEnded {
+        /// How.
+        end: RunEnd,
+        /// The slot for which the job has armed a trial, if it has.
+        wanted: Option<String>,
+    },
+    /// The host cut the run short for a reason of its own, such as shutting down. No strike.
+    Cut,
+    /// The pause of `Effect::Wake` is over.
+    TimerDue,
+    /// The command that restarts the device failed, or nothing came of it.
+    RestartFailed(String),
+    /// The process begins and has found the job on the disk.
+    Booted {
+        /// The boot of now.
+        boot_id: String,
+        /// The slot that runs now; empty where there are no slots.
+        running: String,
+        /// Whether the slot that a restarting job wanted runs now; true where it wanted none.
+        expected: bool,
+    },
+}
+
+/// What is to be done, in the order given, each durable or finished before the next.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Effect {
+    /// Write the job to the disk; durable before anything else happens.
+    Store,
+    /// Tell the caller; what the caller was told is a promise.
+    Reply,
+    /// Call the guest.
+    Run {
+        /// What it is told.
+        wake: Wake,
+    },
+    /// Send `Event::TimerDue` after so many milliseconds.
+    Wake {
+        /// How many.
+        after: u64,
+    },
+    /// Send what was reported, as far as a bounded time goes.
+    FlushOutbox,
+    /// Have the device restarted.
+    Restart,
+    /// Give back what the job holds on the device (slots) and clear its progress.
+    Release,
+}
+
+/// What time and chance say about a step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Moment {
+    /// The wall clock, in milliseconds since the Unix epoch.
+    pub now: u64,
+    /// 64 random bits.
+    pub random: u64,
+}
+
+/// What follows when a job is accepted. The job must be in `State::Accepted` and have been let into its lane.
+pub fn accept() -> Vec<Effect> {
+    vec![Effect::Store, Effect::Reply]
+}
+
+/// What follows when this happens to this job.
+///
+/// An event that means nothing in the state (a late timer, a run that ended after the job was cut) changes
+/// nothing and has no effects.
+pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job, Vec<Effect>) {
+    use Event::{Booted, Cut, Replied, RestartFailed, RunEnded, Saved, Start, TimerDue};
+    match (job.state.clone(), event) {
+        (State::Accepted, Replied) => (ready(job, Wake::Started), vec![]),
+        (State::Accepted, Booted { .. }) => (ready(job, Wake::Started), vec![]),
+        (State::Ready { wake }, Start { boot_id }) => start(job, wake, boot_id),
+        (State::Ready { wake }, Booted { running, expected, .. }) => {
+            let wake = match wake {
+                // Another restart came between: what runs now counts.
+                Wake::Restarted(boot) => Wake::Restarted(Boot {
+                    expected: expected && boot.expected && boot.slot == running,
+                    slot: running,
+                }),
+                wake => wake,
+            };
+            (ready(job, wake), vec![])
+        }
+        (State::Running { .. }, Saved(checkpoint)) => (saved(job, checkpoint), vec![Effect::Store]),
+        (State::Running { boot_id }, RunEnded { end, wanted }) => {
+            ended(job, boot_id, end, wanted, moment, settings)
+        }
+        (State::Running { .. }, Cut) => {
+            (ready(Job { attempt: 0, ..job }, Wake::Interrupted), vec![Effect::Store])
+        }
+        (State::Running { .. }, Booted { .. }) => {
+            strike(job, "the host stopped during the run".to_owned(), Patience::Short, moment, settings)
+        }
+        (State::Waiting { wake, .. }, TimerDue) => (ready(job, wake), vec![]),
+        (State::Waiting { until, pause, .. }, Booted { .. }) => {
+            (job, vec![Effect::Wake { after: super::remaining(until, pause, moment.now) }])
+        }
+        (State::Restarting { boot_id: asked, .. }, Booted { boot_id, running, expected }) => {
+            if asked != boot_id {
+                (ready(job, Wake::Restarted(Boot { slot: running, expected })), vec![])
+            } else {
+                ask_again(
+                    job,
+                    "the host stopped before the device was restarted".to_owned(),
+                    0,
+                    moment,
+                    settings,
+                )
+            }
+        }
+        (State::Restarting { .. }, RestartFailed(why)) => {
+            let pause = milliseconds(settings.backoff.pause(job.strikes + 1, moment.random));
+            ask_again(job, why, pause, moment, settings)
+        }
+        (State::Restarting { .. }, TimerDue) => (job, vec![Effect::FlushOutbox, Effect::Restart]),
+        // It may have ended just before the power was cut: what it held is given back again.
+        (State::Ended { .. }, Booted { .. }) => (job, vec![Effect::Release]),
+        (_, _) => (job, vec![]),
+    }
+}
+
+fn ready(job: Job, wake: Wake) -> Job {
+    Job { state: State::Ready { wake }, ..job }
+}
+
+fn start(job: Job, wake: Wake, boot_id: String) -> (Job, Vec<Effect>) {
+    let attempt = job.attempt.saturating_add(1);
+    (Job { attempt, state: State::Running { boot_id }, ..job }, vec![Effect::Store, Effect::Run { wake }])
+}
+
+fn saved(job: Job, checkpoint: Checkpoint) -> Job {
+    let progress = job.checkpoint.as_ref() != Some(&checkpoint);
+    let strikes = if progress { 0 } else { job.strikes };
+    Job { strikes, checkpoint: Some(checkpoint), ..job }
+}
+
+fn ended(
+    job: Job,
+    boot_id: String,
+    end: RunEnd,
+    wanted: Option<String>,
+    moment: Moment,
+    settings: &Settings,
+) -> (Job, Vec<Effect>) {
+    match end {
+        RunEnd::Done(value) => finish(Job { trouble: None, ..job }, Ended::Done(value), moment),
+        RunEnd::Permanent(why) => fail(job, why, moment),
+        RunEnd::Later(pause) => {
+            let pause = pause.clamp(settings.shortest_pause, settings.longest_pause);
+            wait(well(job), milliseconds(pause), Wake::Due, moment)
+        }
+        // A guest that stops unasked would otherwise run in a circle.
+        RunEnd::Suspended => {
+            wait(well(job), milliseconds(settings.shortest_pause), Wake::Interrupted, moment)
+        }
+        RunEnd::Restart if job.restarts >= settings.restarts => {
+            let why =
+                format!("it asked for restart {}, the limit is {}", job.restarts + 1, settings.restarts);
+            fail(job, why, moment)
+        }
+        RunEnd::Restart => {
+            let job = Job { restarts: job.restarts + 1, ..well(job) };
+            let state = State::Restarting { boot_id, wanted };
+            (Job { state, ..job }, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
+        }
+        RunEnd::Transient(why) => {
+            let pause = milliseconds(settings.backoff.pause(job.attempt, moment.random));
+            wait(Job { trouble: Some(shortened(&why)), ..job }, pause, Wake::Due, moment)
+        }
+        RunEnd::Trapped(why) => strike(job, why, Patience::Long, moment, settings),
+        RunEnd::TimedOut => strike(
+            job,
+            "the run took longer than its plugin is given".to_owned(),
+            Patience::Long,
+            moment,
+            settings,
+        ),
+    }
+}
+
+fn well(job: Job) -> Job {
+    Job { attempt: 0, strikes: 0, trouble: None, ..job }
+}
+
+/// What is kept of a text that a guest wrote.
+fn shortened(text: &str) -> String {
+    text.chars().take(512).collect()
+}
+
+fn wait(job: Job, pause: u64, wake: Wake, moment: Moment) -> (Job, Vec<Effect>) {
+    let state = State::Waiting { until: moment.now.saturating_add(pause), pause, wake };
+    (Job { state, ..job }, vec![Effect::Store, Effect::Wake { after: pause }])
+}
+
+fn fail(job: Job, why: String, moment: Moment) -> (Job, Vec<Effect>) {
+    let why = shortened(&why);
+    finish(Job { trouble: Some(why.clone()), ..job }, Ended::Failed(why), moment)
+}
+
+fn finish(job: Job, outcome: Ended, moment: Moment) -> (Job, Vec<Effect>) {
+    (Job { state: State::Ended { outcome, at: moment.now }, ..job }, vec![Effect::Store, Effect::Release])
+}
+
+/// How soon a job goes on after a strike.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Patience {
+    /// At once for the first three: a power cut in an update must not cost minutes.
+    Short,
+    /// After a pause: it is the job's own doing.
+    Long,
+}
+
+fn strike(
+    job: Job,
+    why: String,
+    patience: Patience,
+    moment: Moment,
+    settings: &Settings,
+) -> (Job, Vec<Effect>) {
+    let strikes = job.strikes.saturating_add(1);
+    let job = Job { strikes, trouble: Some(shortened(&why)), ..job };
+    if strikes >= settings.strikes {
+        return fail(
+            job,
+            format!("given up after {strikes} runs in a row without progress; the last: {why}"),
+            moment,
+        );
+    }
+    let beyond = match patience {
+        Patience::Short => strikes.saturating_sub(3),
+        Patience::Long => strikes,
+    };
+    if beyond == 0 {
+        // Stored when the run begins.
+        return (ready(job, Wake::Interrupted), vec![]);
+    }
+    wait(job, milliseconds(settings.backoff.pause(beyond, moment.random)), Wake::Interrupted, moment)
+}
+
+fn ask_again(job: Job, why: String, pause: u64, moment: Moment, settings: &Settings) -> (Job, Vec<Effect>) {
+    let strikes = job.strikes.saturating_add(1);
+    let job = Job { strikes, trouble: Some(shortened(&why)), ..job };
+    if strikes >= settings.strikes {
+        return fail(
+            job,
+            format!("the device was not restarted, asked {strikes} times; the last: {why}"),
+            moment,
+        );
+    }
+    if pause > 0 {
+        (job, vec![Effect::Store, Effect::Wake { after: pause }])
+    } else {
+        (job, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
+    }
+}

@@ -1,0 +1,265 @@
+//! The machine as a table: what each event does in each state.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::testing::{ended, job};
+use super::*;
+
+const NOW: u64 = 1_800_000_000_000;
+
+fn at_now(job: Job, event: Event) -> (Job, Vec<Effect>) {
+    step(job, event, Moment { now: NOW, random: 0 }, &Settings::default())
+}
+
+fn states() -> Vec<State> {
+    vec![
+        State::Accepted,
+        State::Ready { wake: Wake::Due },
+        State::Running { boot_id: "one".into() },
+        State::Waiting { until: NOW + 500, pause: 1_000, wake: Wake::Due },
+        State::Restarting { boot_id: "one".into(), wanted: Some("b".into()) },
+        ended(Ended::Done(json!(1))),
+    ]
+}
+
+fn events() -> Vec<Event> {
+    let run_ended = |end| Event::RunEnded { end, wanted: Some("b".into()) };
+    vec![
+        Event::Replied,
+        Event::Start { boot_id: "one".into() },
+        Event::Saved(Checkpoint { phase: "p".into(), schema: 1, bytes: vec![] }),
+        run_ended(RunEnd::Done(json!("ok"))),
+        run_ended(RunEnd::Later(Duration::from_secs(5))),
+        run_ended(RunEnd::Restart),
+        run_ended(RunEnd::Suspended),
+        run_ended(RunEnd::Transient("t".into())),
+        run_ended(RunEnd::Permanent("p".into())),
+        run_ended(RunEnd::Trapped("x".into())),
+        run_ended(RunEnd::TimedOut),
+        Event::Cut,
+        Event::TimerDue,
+        Event::RestartFailed("r".into()),
+        Event::Booted { boot_id: "one".into(), running: "a".into(), expected: false },
+        Event::Booted { boot_id: "two".into(), running: "b".into(), expected: true },
+    ]
+}
+
+/// One letter a state, and the effects: short enough to be read as a table.
+fn told((job, effects): &(Job, Vec<Effect>)) -> String {
+    let wake = |wake: &Wake| match wake {
+        Wake::Started => "started".to_owned(),
+        Wake::Due => "due".to_owned(),
+        Wake::Interrupted => "interrupted".to_owned(),
+        Wake::Restarted(boot) => format!("restarted {} {}", boot.slot, boot.expected),
+    };
+    let state = match &job.state {
+        State::Accepted => "accepted".to_owned(),
+        State::Ready { wake: why } => format!("ready({})", wake(why)),
+        State::Running { boot_id } => format!("running({boot_id})"),
+        State::Waiting { pause, wake: why, .. } => format!("waiting({pause} {})", wake(why)),
+        State::Restarting { boot_id, .. } => format!("restarting({boot_id})"),
+        State::Ended { outcome: Ended::Done(_), .. } => "done".to_owned(),
+        State::Ended { outcome: Ended::Failed(_), .. } => "failed".to_owned(),
+    };
+    let effects: Vec<String> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Store => "store".to_owned(),
+            Effect::Reply => "reply".to_owned(),
+            Effect::Run { wake: why } => format!("run({})", wake(why)),
+            Effect::Wake { after } => format!("wake({after})"),
+            Effect::FlushOutbox => "flush".to_owned(),
+            Effect::Restart => "restart".to_owned(),
+            Effect::Release => "release".to_owned(),
+        })
+        .collect();
+    format!("{state}: {}", effects.join(", "))
+}
+
+#[test]
+fn each_event_in_each_state() {
+    // Rows are states, columns are events; "" says that nothing changes and nothing is done.
+    let table: [[&str; 16]; 6] = [
+        [
+            "ready(started): ",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "ready(started): ",
+            "ready(started): ",
+        ],
+        ["", "running(one): store, run(due)", "", "", "", "", "", "", "", "", "", "", "", "", "", ""],
+        [
+            "",
+            "",
+            "running(one): store",
+            "done: store, release",
+            "waiting(5000 due): store, wake(5000)",
+            "restarting(one): store, flush, restart",
+            "waiting(1000 interrupted): store, wake(1000)",
+            "waiting(1000 due): store, wake(1000)",
+            "failed: store, release",
+            "waiting(1000 interrupted): store, wake(1000)",
+            "waiting(1000 interrupted): store, wake(1000)",
+            "ready(interrupted): store",
+            "",
+            "",
+            "ready(interrupted): ",
+            "ready(interrupted): ",
+        ],
+        [
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "ready(due): ",
+            "",
+            "waiting(1000 due): wake(500)",
+            "waiting(1000 due): wake(500)",
+        ],
+        [
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "restarting(one): flush, restart",
+            "restarting(one): store, wake(1000)",
+            "restarting(one): store, flush, restart",
+            "ready(restarted b true): ",
+        ],
+        ["", "", "", "", "", "", "", "", "", "", "", "", "", "", "done: release", "done: release"],
+    ];
+    for (state, row) in states().into_iter().zip(table) {
+        for (event, wanted) in events().into_iter().zip(row) {
+            let before = job(state.clone());
+            let after = at_now(before.clone(), event.clone());
+            if wanted.is_empty() {
+                assert_eq!(after, (before, vec![]), "{event:?} in {state:?}");
+            } else {
+                assert_eq!(told(&after), wanted, "{event:?} in {state:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn accepting_stores_before_it_tells() {
+    assert_eq!(accept(), vec![Effect::Store, Effect::Reply]);
+}
+
+#[test]
+fn a_boot_loader_that_fell_back_is_told() {
+    let asked = job(State::Restarting { boot_id: "one".into(), wanted: Some("b".into()) });
+    let booted = Event::Booted { boot_id: "two".into(), running: "a".into(), expected: false };
+    let (after, _) = at_now(asked, booted);
+    assert_eq!(
+        after.state,
+        State::Ready { wake: Wake::Restarted(Boot { slot: "a".into(), expected: false }) }
+    );
+}
+
+#[test]
+fn attempts_count_from_the_last_run_that_ended_well() {
+    let running = |attempt| Job { attempt, ..job(State::Running { boot_id: "one".into() }) };
+    let after = |end| at_now(running(4), Event::RunEnded { end, wanted: None }).0.attempt;
+    assert_eq!(after(RunEnd::Transient("t".into())), 4);
+    assert_eq!(after(RunEnd::Trapped("t".into())), 4);
+    assert_eq!(after(RunEnd::Later(Duration::ZERO)), 0);
+    assert_eq!(after(RunEnd::Restart), 0);
+    let (started, _) = at_now(
+        Job { attempt: 4, ..job(State::Ready { wake: Wake::Due }) },
+        Event::Start { boot_id: "one".into() },
+    );
+    assert_eq!(started.attempt, 5);
+}
+
+#[test]
+fn strikes_without_progress_end_the_job_and_a_new_checkpoint_clears_them() {
+    let one = Checkpoint { phase: "one".into(), schema: 1, bytes: vec![1] };
+    let running =
+        Job { strikes: 27, checkpoint: Some(one.clone()), ..job(State::Running { boot_id: "one".into() }) };
+    let trap = || Event::RunEnded { end: RunEnd::Trapped("unreachable".into()), wanted: None };
+    let (failed, effects) = at_now(running.clone(), trap());
+    assert_eq!(effects, vec![Effect::Store, Effect::Release]);
+    assert!(
+        matches!(&failed.state, State::Ended { outcome: Ended::Failed(why), .. }
+        if why.contains("28 runs") && why.contains("unreachable")),
+        "{failed:?}"
+    );
+
+    let (same, _) = at_now(running.clone(), Event::Saved(one));
+    assert_eq!(same.strikes, 27, "the same checkpoint again is no progress");
+    let (further, _) =
+        at_now(running, Event::Saved(Checkpoint { phase: "two".into(), schema: 1, bytes: vec![] }));
+    assert_eq!(further.strikes, 0);
+    assert!(!at_now(further, trap()).0.has_ended());
+}
+
+#[test]
+fn interruptions_go_on_at_once_three_times_then_pause() {
+    let booted = || Event::Booted { boot_id: "two".into(), running: "a".into(), expected: true };
+    for (strikes, at_once) in [(0, true), (1, true), (2, true), (3, false), (20, false)] {
+        let running = Job { strikes, ..job(State::Running { boot_id: "one".into() }) };
+        let (after, _) = at_now(running, booted());
+        assert_eq!(matches!(after.state, State::Ready { .. }), at_once, "{strikes}");
+        assert_eq!(after.strikes, strikes + 1);
+    }
+}
+
+#[test]
+fn a_loop_of_restarts_is_broken() {
+    let running = Job { restarts: 16, ..job(State::Running { boot_id: "one".into() }) };
+    let (after, effects) = at_now(running, Event::RunEnded { end: RunEnd::Restart, wanted: None });
+    assert!(after.has_ended());
+    assert!(!effects.contains(&Effect::Restart));
+}
+
+#[test]
+fn pauses_stay_within_their_bounds() {
+    let pause = |asked| {
+        let running = job(State::Running { boot_id: "one".into() });
+        match at_now(running, Event::RunEnded { end: RunEnd::Later(asked), wanted: None }).0.state {
+            State::Waiting { pause, .. } => pause,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(pause(Duration::ZERO), 1_000);
+    assert_eq!(pause(Duration::MAX), 30 * 24 * 3600 * 1000);
+}
+
+#[test]
+fn every_state_survives_its_file() {
+    for state in states() {
+        let before = job(state);
+        let text = serde_json::to_string(&before).unwrap();
+        assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), before);
+    }
+}
