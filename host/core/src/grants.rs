@@ -149,3 +149,6 @@ fn shown(url: &Url) -> String {
     url.set_fragment(None);
     url.to_string()
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,7 +66,8 @@ pub struct Manifest {
     /// The direct methods it answers.
     #[serde(default)]
     pub methods: Vec<Method>,
-    /// The reported properties it owns, by their outermost keys.
+    /// The reported properties it owns, as dotted paths: `firmwareStatus`, `iothubDM.reboot`. See
+    /// [`twin::check_owned`].
     #[serde(default)]
     pub reported: Vec<String>,
     /// The outermost key of the desired properties that it is given.
@@ -176,14 +177,20 @@ fn check(manifest: &Manifest) -> Result<(), ManifestError> {
             return Err(invalid("methods", format!("`{}` stands there twice", method.name)));
         }
     }
-    for (index, key) in manifest.reported.iter().enumerate() {
-        check_property("reported", key)?;
-        if manifest.reported.iter().take(index).any(|other| other == key) {
-            return Err(invalid("reported", format!("`{key}` stands there twice")));
+    for (index, path) in manifest.reported.iter().enumerate() {
+        check_path(path)?;
+        if let Some(other) = manifest.reported.iter().take(index).find(|other| twin::overlap(other, path)) {
+            return Err(invalid(
+                "reported",
+                format!("`{path}` and `{other}` overlap: name the outer one alone"),
+            ));
         }
     }
     if let Some(key) = &manifest.desired {
         check_property("desired", key)?;
+        if key == "hotshoe" {
+            return Err(invalid("desired", "the key `hotshoe` is the host's own"));
+        }
     }
     if !(MEMORY_LEAST..=MEMORY_MOST).contains(&manifest.limits.memory) {
         return Err(invalid("limits.memory", "is 1MiB to 1GiB"));
@@ -211,15 +218,26 @@ fn check_method(method: &Method) -> Result<(), ManifestError> {
     Ok(())
 }
 
+fn check_path(path: &str) -> Result<(), ManifestError> {
+    let depth = path.split('.').count();
+    if depth > twin::DEPTH_LIMIT {
+        return Err(invalid(
+            "reported",
+            format!("`{path}` has {depth} keys, the twin is {} deep", twin::DEPTH_LIMIT),
+        ));
+    }
+    if path == "hotshoe" || path.starts_with("hotshoe.") {
+        return Err(invalid("reported", format!("`{path}`: the key `hotshoe` is the host's own")));
+    }
+    path.split('.').try_for_each(|key| check_property("reported", key))
+}
+
 fn check_property(list: &str, key: &str) -> Result<(), ManifestError> {
     if key.is_empty() {
         return Err(invalid(list, "a key is not empty"));
     }
     if let Err(reason) = twin::check_key(key) {
         return Err(invalid(list, format!("the key `{key}` {reason}")));
-    }
-    if key == "hotshoe" {
-        return Err(invalid(list, "the key `hotshoe` is the host's own"));
     }
     Ok(())
 }

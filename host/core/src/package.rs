@@ -168,3 +168,114 @@ fn push_size(bytes: &mut Vec<u8>, mut size: usize) {
         bytes.push(low | 0x80);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MANIFEST: &str = "name = \"acme.pump\"\nversion = \"1.2.3\"\napi = \"hotshoe:plugin@0.1.0\"\n";
+
+    fn section(id: u8, body: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![id];
+        push_size(&mut bytes, body.len());
+        bytes.extend_from_slice(body);
+        bytes
+    }
+
+    /// A component with a nested one (section 4) that has a manifest of its own, and a custom section.
+    fn component() -> Vec<u8> {
+        let nested = embed(&COMPONENT, "name = \"nested\"");
+        let mut bytes = COMPONENT.to_vec();
+        bytes.extend(section(4, &nested));
+        bytes.extend(section(0, b"\x04nameabc"));
+        bytes
+    }
+
+    #[test]
+    fn a_manifest_goes_in_and_comes_out() {
+        let packed = embed(&component(), MANIFEST);
+        let (manifest, text) = read(&packed).unwrap();
+        assert_eq!(manifest.name.as_str(), "acme.pump");
+        assert_eq!(text, MANIFEST);
+        assert!(packed.starts_with(&component()));
+    }
+
+    #[test]
+    fn a_newer_manifest_takes_the_place_of_the_older() {
+        let older = embed(&embed(&component(), "old"), "older");
+        assert_eq!(embed(&older, MANIFEST), embed(&component(), MANIFEST));
+        let mut followed = older.clone();
+        followed.extend(section(0, b"\x01x"));
+        let (_, text) = read(&embed(&followed, MANIFEST)).unwrap();
+        assert_eq!(text, MANIFEST);
+    }
+
+    #[test]
+    fn a_manifest_within_a_part_does_not_count() {
+        assert_eq!(read(&component()), Err(PackageError::NoManifest));
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_told() {
+        assert_eq!(read(b""), Err(PackageError::NotAComponent));
+        assert_eq!(read(b"\x7fELF and so on"), Err(PackageError::NotAComponent));
+        assert_eq!(read(&CORE_MODULE), Err(PackageError::CoreModule));
+        let mut twice = embed(&component(), MANIFEST);
+        let again = twice.split_off(component().len());
+        twice.extend(again.clone());
+        twice.extend(again);
+        assert_eq!(read(&twice), Err(PackageError::TwoManifests));
+        assert!(matches!(read(&embed(&COMPONENT, "name = 1")), Err(PackageError::Manifest(_))));
+        let large = "#".repeat(MANIFEST_LIMIT + 1);
+        assert_eq!(read(&embed(&COMPONENT, &large)), Err(PackageError::Unreadable("is larger than 64 KiB")));
+        let mut body = b"\x10hotshoe:manifest".to_vec();
+        body.push(0xff);
+        let mut binary = COMPONENT.to_vec();
+        binary.extend(section(0, &body));
+        assert_eq!(read(&binary), Err(PackageError::Unreadable("is not UTF-8")));
+    }
+
+    #[test]
+    fn a_truncated_component_is_damaged_wherever_it_ends() {
+        let packed = embed(&component(), MANIFEST);
+        for length in 0..packed.len() {
+            let error = read(&packed[..length]).unwrap_err();
+            let between = [COMPONENT.len(), component().len()].contains(&length)
+                || matches!(error, PackageError::Damaged { .. } | PackageError::NotAComponent)
+                || error == PackageError::NoManifest;
+            assert!(between, "{length}: {error}");
+        }
+    }
+
+    /// No bytes make it panic, and what was embedded into a whole component always comes out.
+    #[test]
+    fn arbitrary_bytes_are_safe() {
+        let mut state: u64 = 0x2545_F491_4F6C_DD1D;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state
+        };
+        let whole = embed(&component(), MANIFEST);
+        let mut still_read = 0;
+        for _ in 0..50_000 {
+            let mut bytes = whole.clone();
+            for _ in 0..=next() % 3 {
+                let place = (next() as usize) % bytes.len();
+                bytes[place] = next() as u8;
+            }
+            bytes.truncate(bytes.len() - (next() as usize) % 4);
+            let readable =
+                !matches!(read(&bytes), Err(PackageError::Damaged { .. } | PackageError::NotAComponent));
+            let again = embed(&bytes, MANIFEST);
+            if readable && !matches!(read(&bytes), Err(PackageError::CoreModule)) {
+                assert_eq!(read(&again).unwrap().1, MANIFEST);
+                still_read += 1;
+            }
+            let noise: Vec<u8> = (0..next() % 64).map(|_| next() as u8).collect();
+            let _ = read(&embed(&noise, MANIFEST));
+        }
+        assert!(still_read > 1_000, "{still_read}");
+    }
+}

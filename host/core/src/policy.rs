@@ -112,3 +112,49 @@ pub fn parse(text: &str) -> Result<Policy, PolicyError> {
         .collect::<Result<_, PolicyError>>()?;
     Ok(Policy { firmware: document.firmware, plugins, others })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_written_is_nothing_allowed() {
+        assert_eq!(parse("").unwrap(), Policy::default());
+        assert_eq!(Policy::default().firmware.unsigned, Unsigned::Deny);
+        assert_eq!(Policy::default().allowed(&"a".parse().unwrap()), None);
+    }
+
+    #[test]
+    fn the_three_values() {
+        for (text, value) in
+            [("deny", Unsigned::Deny), ("digest", Unsigned::Digest), ("allow", Unsigned::Allow)]
+        {
+            assert_eq!(
+                parse(&format!("[firmware]\nunsigned = \"{text}\"")).unwrap().firmware.unsigned,
+                value
+            );
+        }
+        assert_eq!(
+            parse("[firmware]\nunsigned = \"allowed\"").unwrap_err().to_string(),
+            "policy.toml: line 2: value `allowed` is unknown; did you mean `allow`?"
+        );
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        let told = |text: &str| parse(text).unwrap_err().to_string();
+        assert_eq!(
+            told("[plugins.\"acme.pump\"]\nflash = true\nrestat = true"),
+            "policy.toml: line 3: key `restat` is unknown; did you mean `restart`?"
+        );
+        assert_eq!(told("[plugin]"), "policy.toml: line 1: key `plugin` is unknown; did you mean `plugins`?");
+        assert!(told("[plugins.\"Acme\"]").contains("`Acme` is not a plugin's name"));
+        assert!(told("[plugins.\"acme.*\"]").contains("or `*` for all"));
+        assert!(
+            told("plugins.\"*\".download = [\"http://x/\"]")
+                .contains("line 1: `http://x/` is not a URL pattern")
+        );
+        assert!(told("plugins.\"*\".storage = \"64\"").contains("`64` has no known unit"));
+        assert!(told("plugins.\"*\".storage = 64").contains("line 1: invalid type: integer"));
+    }
+}

@@ -5,6 +5,7 @@
 
 mod compose;
 mod limits;
+mod paths;
 
 use serde_json::{Map, Value};
 
@@ -13,6 +14,7 @@ pub use limits::{
     DEPTH_LIMIT, DESIRED_LIMIT, KEY_LIMIT, REPORTED_LIMIT, STRING_LIMIT, TAGS_LIMIT, TwinError, check_key,
     check_size, size, validate_patch,
 };
+pub use paths::{check_owned, overlap};
 
 /// Merges a patch into a document (RFC 7396): objects merge key by key, `null` deletes a key, all else replaces.
 ///

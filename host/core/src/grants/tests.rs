@@ -1,0 +1,88 @@
+use crate::{manifest, policy};
+
+use super::*;
+
+fn decide(manifest: &str, policy: &str) -> (Grants, Vec<String>) {
+    let head = "name = \"acme.pump\"\nversion = \"1.0.0\"\napi = \"hotshoe:plugin@0.1.0\"\n";
+    let manifest = manifest::parse(&format!("{head}{manifest}")).unwrap();
+    let (grants, denials) = grant(&manifest, &policy::parse(policy).unwrap());
+    (grants, denials.iter().map(Denial::to_string).collect())
+}
+
+const ALL: &str = r#"
+[grants]
+download = ["https://*:*/"]
+flash = true
+restart = true
+storage = "64KiB"
+telemetry = true
+"#;
+
+#[test]
+fn without_a_policy_there_is_nothing() {
+    let (grants, denials) = decide(ALL, "");
+    assert_eq!(grants, Grants::default());
+    assert_eq!(
+        denials,
+        [
+            "acme.pump asks for download of https://*:*/; policy for acme.pump grants nothing",
+            "acme.pump asks for flash; policy for acme.pump grants nothing",
+            "acme.pump asks for restart; policy for acme.pump grants nothing",
+            "acme.pump asks for telemetry; policy for acme.pump grants nothing",
+            "acme.pump asks for storage of 64KiB; policy for acme.pump grants nothing",
+        ]
+    );
+}
+
+#[test]
+fn what_is_not_asked_for_is_not_granted() {
+    let policy = r#"plugins."acme.pump" = { download = ["https://*:*/"], flash = true, restart = true, storage = "1GiB", telemetry = true }"#;
+    let (grants, denials) = decide("", policy);
+    assert_eq!(grants, Grants::default());
+    assert_eq!(denials, Vec::<String>::new());
+    let (grants, denials) = decide(ALL, policy);
+    assert!(grants.flash && grants.restart && grants.telemetry);
+    assert_eq!(grants.storage, 65_536);
+    assert_eq!(denials, Vec::<String>::new());
+}
+
+#[test]
+fn a_wide_wish_is_narrowed() {
+    let (grants, denials) = decide(
+        ALL,
+        r#"plugins."*" = { download = ["https://localhost:*/images/", "https://cdn.example.com/"] }"#,
+    );
+    let shown: Vec<String> = grants.download.iter().map(UrlPattern::to_string).collect();
+    assert_eq!(shown, ["https://localhost:*/images/", "https://cdn.example.com/"]);
+    assert_eq!(
+        denials[0],
+        "acme.pump asks for flash; policy for acme.pump grants download of https://localhost:*/images/, https://cdn.example.com/ only"
+    );
+}
+
+#[test]
+fn its_own_table_holds_whole() {
+    let policy = "[plugins.\"*\"]\nflash = true\n[plugins.\"acme.pump\"]\nrestart = true\nstorage = \"1KiB\"";
+    let (grants, denials) = decide(ALL, policy);
+    assert!(!grants.flash && grants.restart);
+    assert_eq!(grants.storage, 1024);
+    assert!(denials.contains(
+        &"acme.pump asks for storage of 64KiB; policy for acme.pump grants restart and storage of 1KiB only".to_owned()
+    ));
+}
+
+#[test]
+fn a_refused_url_says_why_and_shows_no_secret() {
+    let (grants, _) = decide(ALL, r#"plugins."*".download = ["https://cdn.example.com/images/"]"#);
+    let told = |url: &str| grants.allows_url(&Url::parse(url).unwrap());
+    assert_eq!(told("https://cdn.example.com/images/a.img?sig=secret"), Ok(()));
+    assert_eq!(
+        told("https://evil.net/a.img?sig=secret#more").unwrap_err(),
+        "https://evil.net/a.img is not within what download is granted for: https://cdn.example.com/images/"
+    );
+    assert!(told("http://cdn.example.com/images/a.img").unwrap_err().ends_with("only https is"));
+    let named = told("https://me:secret@cdn.example.com/images/a.img").unwrap_err();
+    assert!(named.ends_with("a URL with a user name never is") && !named.contains("secret"), "{named}");
+    let none = Grants::default().allows_url(&Url::parse("https://cdn.example.com/").unwrap()).unwrap_err();
+    assert!(none.ends_with("no download is granted"));
+}
