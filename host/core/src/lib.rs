@@ -15,6 +15,7 @@ pub mod method;
 pub mod package;
 pub mod policy;
 pub mod sas;
+pub mod slot;
 pub mod strict;
 pub mod topic;
 pub mod twin;
