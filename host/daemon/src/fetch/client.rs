@@ -1,0 +1,143 @@
+//! One request and its redirects.
+//!
+//! Each hop is checked like the first URL and by the caller's `allow`; at most three are followed. Nothing a server
+//! says is carried over to another: no cookies, no credentials, no referrer; our own range headers are ours.
+
+use std::{error::Error, sync::Arc};
+
+use reqwest::{
+    Response,
+    header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION},
+    redirect,
+};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use url::Url;
+
+use super::{Allow, FetchError, FetchSettings, error::shown};
+
+/// Redirects that are followed.
+const HOPS: usize = 3;
+
+const AGENT: &str = concat!("hotshoe/", env!("CARGO_PKG_VERSION"));
+
+/// An HTTPS client that does nothing by itself.
+#[derive(Clone, Debug)]
+pub(super) struct Client {
+    http: reqwest::Client,
+    timeout: std::time::Duration,
+}
+
+/// Why there is no answer.
+pub(super) enum Failed {
+    /// A later try may help.
+    Broken(String),
+    /// It will not.
+    Final(FetchError),
+}
+
+impl Client {
+    pub(super) fn new(roots: Arc<RootCertStore>, settings: &FetchSettings) -> Result<Self, FetchError> {
+        let unusable =
+            |error: &dyn Error| FetchError::Io(format!("cannot set up the HTTPS client: {}", causes(error)));
+        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| unusable(&error))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .https_only(true)
+            .http1_only()
+            .redirect(redirect::Policy::none())
+            .referer(false)
+            .no_proxy()
+            .user_agent(AGENT)
+            .connect_timeout(settings.connect_timeout)
+            .build()
+            .map_err(|error| unusable(&error))?;
+        // A connection that takes its whole time-out and then a head that does too.
+        let timeout = settings.connect_timeout.saturating_add(settings.stall_timeout);
+        Ok(Self { http, timeout })
+    }
+
+    /// Asks, follows redirects, and returns the last answer's head and where it came from.
+    pub(super) async fn ask(
+        &self,
+        url: &Url,
+        headers: &HeaderMap,
+        allow: &Allow,
+    ) -> Result<(Response, Url), Failed> {
+        let mut url = url.clone();
+        for _ in 0..=HOPS {
+            let response = self.hop(&url, headers).await?;
+            if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+                return Ok((response, url));
+            }
+            url = next(&url, &response, allow).map_err(Failed::Final)?;
+        }
+        let text = format!("{} leads through more than {HOPS} redirects", shown(&url));
+        Err(Failed::Final(FetchError::Denied(text)))
+    }
+
+    async fn hop(&self, url: &Url, headers: &HeaderMap) -> Result<Response, Failed> {
+        let request = self.http.get(url.clone()).headers(headers.clone());
+        // The bytes as they are: a decoder would change them, and their number.
+        let request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        match tokio::time::timeout(self.timeout, request.send()).await {
+            Ok(Ok(response)) => Ok(response),
+            Ok(Err(error)) => {
+                let text = format!("cannot fetch {}: {}", shown(url), causes(&error.without_url()));
+                // A certificate does not get better within minutes, and a stranger is not asked twice.
+                if text.contains("invalid peer certificate") {
+                    return Err(Failed::Final(FetchError::Interrupted(text)));
+                }
+                Err(Failed::Broken(text))
+            }
+            Err(_) => Err(Failed::Broken(format!("{} does not answer", shown(url)))),
+        }
+    }
+}
+
+/// Whether a URL can be fetched at all.
+pub(super) fn check(url: &Url) -> Result<(), FetchError> {
+    let shown = shown(url);
+    if url.scheme() != "https" {
+        let text = format!("{shown} is not fetched: the scheme is {:?}, only \"https\" is", url.scheme());
+        return Err(FetchError::InvalidUrl(text));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        let text = format!("{shown} is not fetched: the URL holds a user name or password; leave it out");
+        return Err(FetchError::InvalidUrl(text));
+    }
+    if url.host_str().is_none_or(str::is_empty) {
+        return Err(FetchError::InvalidUrl(format!("{shown} names no host")));
+    }
+    Ok(())
+}
+
+fn next(from: &Url, response: &Response, allow: &Allow) -> Result<Url, FetchError> {
+    let status = response.status().as_u16();
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    let Some(to) = location.and_then(|location| from.join(location).ok()) else {
+        return Err(FetchError::Status { url: shown(from), status });
+    };
+    let denied = |why: String| FetchError::Denied(format!("{} leads elsewhere: {why}", shown(from)));
+    check(&to).map_err(|error| denied(error.to_string()))?;
+    allow(&to).map_err(denied)?;
+    Ok(to)
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.ends_with(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

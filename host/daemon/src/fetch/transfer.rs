@@ -1,0 +1,147 @@
+//! A body into a partial file: the task receives, a thread hashes and writes, a short queue between them.
+//!
+//! The queue is bounded, so a slow disk slows the network down and memory does not grow. A server that stalls or
+//! drips is left; only time spent waiting for *it* counts, never time spent waiting for the disk.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::Response;
+use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+
+use super::{FetchError, FetchSettings, Progress, client::causes};
+use crate::artifact::{ArtifactError, Partial};
+
+/// Pieces under way between network and disk. A piece has at most about 400 KiB, mostly far less.
+const QUEUE: usize = 16;
+
+/// How a body ended.
+pub(super) enum End {
+    /// As the protocol says it should.
+    Whole,
+    /// Before that.
+    Broken(String),
+    /// With more bytes than there may be; this many at least.
+    TooLong(u64),
+}
+
+/// What the pace of a body is measured with, and who is told.
+pub(super) struct Pace<'a> {
+    pub(super) settings: &'a FetchSettings,
+    pub(super) progress: &'a Progress,
+    /// Bytes the whole file has, if known.
+    pub(super) total: Option<u64>,
+    /// When somebody was told last.
+    pub(super) told: &'a mut Option<Instant>,
+}
+
+/// Receives a body into the partial file. Whatever the end, what was received is durable when it returns.
+pub(super) async fn receive(
+    mut response: Response,
+    partial: Partial,
+    mut pace: Pace<'_>,
+) -> Result<(Partial, End), FetchError> {
+    let mut position = partial.position();
+    let (pieces, writer) = write_beside(partial);
+    let mut meter = Meter { waited: Duration::ZERO, bytes: 0 };
+    let end = loop {
+        let asked = Instant::now();
+        let piece = match tokio::time::timeout(pace.settings.stall_timeout, response.chunk()).await {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) => break End::Whole,
+            Ok(Err(error)) => {
+                break End::Broken(format!("the server broke off: {}", causes(&error.without_url())));
+            }
+            Err(_) => break End::Broken("the server stalls".to_owned()),
+        };
+        let length = piece.len() as u64;
+        if let Some(rate) = meter.too_slow(asked.elapsed(), length, pace.settings) {
+            break End::Broken(format!("the server sends {rate} bytes a second, too slow to wait for"));
+        }
+        position = position.saturating_add(length);
+        if pace.total.is_some_and(|total| position > total) {
+            break End::TooLong(position);
+        }
+        if pieces.send(piece).await.is_err() {
+            // The writer gave up; it tells why when it is joined.
+            break End::Broken("the disk failed".to_owned());
+        }
+        pace.tell(position);
+    };
+    drop((response, pieces));
+    let (partial, written) =
+        writer.await.map_err(|error| FetchError::Io(format!("cannot write: {error}")))?;
+    written?;
+    Ok((partial, end))
+}
+
+type Writer = JoinHandle<(Partial, Result<(), ArtifactError>)>;
+
+/// A thread that writes what is sent to it, and makes it durable once nothing more comes. It outlives a fetch that
+/// is dropped, and gives the file's claim back when it is done.
+fn write_beside(mut partial: Partial) -> (mpsc::Sender<Bytes>, Writer) {
+    let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUE);
+    let writer = tokio::task::spawn_blocking(move || {
+        let mut written = Ok(());
+        while let Some(piece) = queue.blocking_recv() {
+            written = partial.write(&piece);
+            if written.is_err() {
+                break;
+            }
+        }
+        drop(queue);
+        let paused = partial.pause();
+        (partial, written.and(paused))
+    });
+    (pieces, writer)
+}
+
+impl Pace<'_> {
+    fn tell(&mut self, position: u64) {
+        if self.told.is_none_or(|told| told.elapsed() >= self.settings.progress_every) {
+            *self.told = Some(Instant::now());
+            (self.progress)(position, self.total);
+        }
+    }
+}
+
+/// Bytes over time spent waiting for them.
+struct Meter {
+    waited: Duration,
+    bytes: u64,
+}
+
+impl Meter {
+    /// The rate in bytes per second, if a whole window went by below the least one.
+    fn too_slow(&mut self, waited: Duration, bytes: u64, settings: &FetchSettings) -> Option<u64> {
+        self.waited = self.waited.saturating_add(waited);
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.waited < settings.rate_window {
+            return None;
+        }
+        let rate = (self.bytes as f64 / self.waited.as_secs_f64().max(f64::EPSILON)) as u64;
+        *self = Self { waited: Duration::ZERO, bytes: 0 };
+        (rate < settings.minimum_rate).then_some(rate)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_whole_slow_window_is_too_slow() {
+        let settings =
+            FetchSettings { minimum_rate: 100, rate_window: Duration::from_secs(10), ..Default::default() };
+        let mut meter = Meter { waited: Duration::ZERO, bytes: 0 };
+        assert_eq!(meter.too_slow(Duration::from_secs(9), 1, &settings), None);
+        assert_eq!(
+            meter.too_slow(Duration::from_secs(1), 999, &settings),
+            None,
+            "1000 bytes in 10 s are enough"
+        );
+        assert_eq!(meter.too_slow(Duration::from_secs(9), 900, &settings), None, "a new window");
+        assert_eq!(meter.too_slow(Duration::from_secs(1), 0, &settings), Some(90));
+        assert_eq!(meter.too_slow(Duration::from_secs(20), 20, &settings), Some(1));
+    }
+}
