@@ -1,1 +1,9 @@
-//! (skeleton)
+//! The device process: mounts update logic as sandboxed WebAssembly components.
+//!
+//! Who may import what: `core ← {state, artifact, fetch, flash, hub} ← job ← capability ← plugin ← daemon ← main`.
+//! `artifact` stands on `state`; `fetch` and `flash` stand on both.
+
+pub mod artifact;
+pub mod fetch;
+pub mod flash;
+pub mod state;

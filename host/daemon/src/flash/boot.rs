@@ -1,0 +1,29 @@
+//! What the smallest boot loader does with the boot record, for the demo, the tests and `hotshoe-bootsim`.
+//!
+//! It chooses the slot and spends a trial's only try, durably, *before* it would hand over to the image: so an image
+//! that never comes up has had its chance, and the next boot falls back.
+
+use cap_std::fs::Dir;
+use hotshoe_core::slot::Event;
+
+use super::{FlashError, control::BootControl};
+
+/// What was booted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Booted {
+    /// The slot; `None` if nothing was ever installed, so that the device runs from its first one.
+    pub slot: Option<String>,
+    /// Whether its image is on trial.
+    pub trial: bool,
+}
+
+/// Boots from the slots in a directory: what [`Flash::running`](super::Flash::running) says afterwards.
+///
+/// An error means that the record could not be written: a boot loader must not go on with a trial then.
+pub fn boot(dir: &Dir) -> Result<Booted, FlashError> {
+    let dir = dir.try_clone().map_err(FlashError::io("open the flash directory"))?;
+    let mut control = BootControl::new(dir);
+    let Some(record) = control.read()? else { return Ok(Booted { slot: None, trial: false }) };
+    let booted = control.apply(&record, Event::Boot)?;
+    Ok(Booted { trial: booted.on_trial(), slot: Some(booted.running) })
+}
