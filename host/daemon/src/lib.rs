@@ -6,4 +6,5 @@
 pub mod artifact;
 pub mod fetch;
 pub mod flash;
+pub mod hub;
 pub mod state;
