@@ -1,0 +1,179 @@
+//! The device's slots: where images stand, and which one boots.
+//!
+//! ```no_run
+//! # fn run() -> Result<(), hotshoe_guest::Failure> {
+//! use hotshoe_guest::{download, flash};
+//!
+//! let image = download::firmware("https://example.com/image.img").fetch()?;
+//! let slot = flash::spare()?.name;
+//! let staging = flash::Staging::open(&slot, &image.digest())?;
+//! staging.append_artifact(&image)?;
+//! staging.seal("2.8.5")?;
+//! flash::activate(&slot)?;
+//! # Ok(()) }
+//! ```
+
+use std::fmt;
+
+use crate::bindings::hotshoe::plugin::flash as raw;
+use crate::download::Artifact;
+use crate::host;
+
+pub use crate::bindings::hotshoe::plugin::flash::{Content, Slot};
+
+/// Why a slot was not touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The grant `flash` is missing.
+    Denied(String),
+    /// There is no slot of that name.
+    UnknownSlot(String),
+    /// The device runs from the slot, or a trial is under way and neither confirmed nor reverted.
+    Busy(String),
+    /// Another job holds the slot; this is its id. A retry helps when that one has ended.
+    Leased(String),
+    /// The digest does not parse.
+    InvalidDigest(String),
+    /// The image is larger than the slot, in bytes.
+    InsufficientSpace {
+        /// What the image takes.
+        needed: u64,
+        /// What the slot has.
+        available: u64,
+    },
+    /// What was read back is not what was promised; the slot is empty now.
+    DigestMismatch(String),
+    /// No signed target covers the digest and the policy `firmware.unsigned` refuses it.
+    Untrusted(String),
+    /// The slot holds no sealed image.
+    NotSealed(String),
+    /// The disk or the boot loader's record failed.
+    Io(String),
+}
+
+impl Error {
+    /// Whether a retry can help. A digest that does not match is staged again by a retry.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Error::Leased(_) | Error::DigestMismatch(_) | Error::Io(_))
+    }
+
+    /// A short name for the case, for programs that read the twin.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Error::Denied(_) => "denied",
+            Error::UnknownSlot(_) => "unknownSlot",
+            Error::Busy(_) => "busy",
+            Error::Leased(_) => "leased",
+            Error::InvalidDigest(_) => "invalidDigest",
+            Error::InsufficientSpace { .. } => "insufficientSpace",
+            Error::DigestMismatch(_) => "digestMismatch",
+            Error::Untrusted(_) => "untrusted",
+            Error::NotSealed(_) => "notSealed",
+            Error::Io(_) => "io",
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Denied(text) => write!(formatter, "the slots may not be touched: {text}"),
+            Error::UnknownSlot(text) => write!(formatter, "there is no such slot: {text}"),
+            Error::Busy(text) => write!(formatter, "the slot is in use: {text}"),
+            Error::Leased(job) => write!(formatter, "the slot is held by the job {job}"),
+            Error::InvalidDigest(text) => write!(formatter, "the digest cannot be read: {text}"),
+            Error::InsufficientSpace { needed, available } => {
+                write!(formatter, "the image takes {needed} bytes, and the slot has {available}")
+            }
+            Error::DigestMismatch(digest) => {
+                write!(formatter, "what was read back from the slot hashes to {digest}")
+            }
+            Error::Untrusted(text) => write!(formatter, "nobody vouches for the image: {text}"),
+            Error::NotSealed(text) => write!(formatter, "the slot holds no sealed image: {text}"),
+            Error::Io(text) => write!(formatter, "the slot or the boot record failed: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<raw::Error> for Error {
+    fn from(error: raw::Error) -> Error {
+        match error {
+            raw::Error::Denied(text) => Error::Denied(text),
+            raw::Error::UnknownSlot(text) => Error::UnknownSlot(text),
+            raw::Error::Busy(text) => Error::Busy(text),
+            raw::Error::Leased(text) => Error::Leased(text),
+            raw::Error::InvalidDigest(text) => Error::InvalidDigest(text),
+            raw::Error::InsufficientSpace(space) => {
+                Error::InsufficientSpace { needed: space.needed, available: space.available }
+            }
+            raw::Error::DigestMismatch(digest) => Error::DigestMismatch(digest),
+            raw::Error::Untrusted(text) => Error::Untrusted(text),
+            raw::Error::NotSealed(text) => Error::NotSealed(text),
+            raw::Error::Io(text) => Error::Io(text),
+        }
+    }
+}
+
+/// The slots, in the order of the device's configuration.
+pub fn slots() -> Result<Vec<Slot>, Error> {
+    Ok(host::flash::slots()?)
+}
+
+/// The first slot that the device does not run from: where the next image goes.
+pub fn spare() -> Result<Slot, Error> {
+    slots()?
+        .into_iter()
+        .find(|slot| !slot.running)
+        .ok_or_else(|| Error::UnknownSlot("the device has no slot but the one it runs from".to_owned()))
+}
+
+/// Arms one trial boot of a sealed slot. Durable when it returns; arming it again is well.
+pub fn activate(slot: &str) -> Result<(), Error> {
+    Ok(host::flash::activate(slot)?)
+}
+
+/// Marks the running slot good. Durable when it returns; confirming again is well.
+pub fn confirm() -> Result<(), Error> {
+    Ok(host::flash::confirm()?)
+}
+
+/// Gives up an armed or running trial: the good slot is booted next. Durable when it returns.
+pub fn revert() -> Result<(), Error> {
+    Ok(host::flash::revert()?)
+}
+
+/// An image on its way into a slot, keyed by slot and digest.
+#[derive(Debug)]
+pub struct Staging(host::flash::Staging);
+
+impl Staging {
+    /// Opens a slot for the image with this digest and takes the device-wide lease on it for this job. The
+    /// same slot and digest go on where the durable bytes end; another digest starts from nothing.
+    pub fn open(slot: &str, digest: &str) -> Result<Staging, Error> {
+        Ok(Staging(host::flash::Staging::open(slot, digest)?))
+    }
+
+    /// How many bytes are written, counted from the start of the image.
+    pub fn written(&self) -> u64 {
+        self.0.written()
+    }
+
+    /// Appends bytes, and returns what [`written`](Staging::written) does then. For plugins that make the
+    /// image themselves.
+    pub fn append(&self, bytes: &[u8]) -> Result<u64, Error> {
+        Ok(self.0.append(bytes)?)
+    }
+
+    /// Appends what is missing of a file, within the host: no byte passes through the plugin.
+    pub fn append_artifact(&self, artifact: &Artifact) -> Result<u64, Error> {
+        Ok(self.0.append_artifact(&artifact.0)?)
+    }
+
+    /// Reads the image back, compares it with the digest and marks the slot as holding this version. Durable
+    /// when it returns. Sealing a sealed slot again is well.
+    pub fn seal(&self, version: &str) -> Result<(), Error> {
+        Ok(self.0.seal(version)?)
+    }
+}

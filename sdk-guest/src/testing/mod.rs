@@ -1,0 +1,1 @@
+pub use crate::bindings::hotshoe::plugin as host;
