@@ -1,1 +1,66 @@
-//! (skeleton)
+//! Diagnostics: the smallest complete plugin, a model to copy.
+//!
+//! - `ping` answers with its payload and the device's time,
+//! - `deviceFacts` tells what the device is,
+//! - `reboot` restarts it, with the names of the well-known tutorial: the answer `Reboot started`, then the
+//!   reported properties `iothubDM.reboot.startedRebootTime` and, after the boot, `lastReboot`.
+//!
+//! The plugin cannot reboot anything by itself. Its job reports and *returns* [`Outcome::Restart`]; the host
+//! stores that, sends what was reported, restarts, and runs the job again.
+
+use hotshoe_guest::{
+    Failure, Job, JobSpec, Outcome, Plugin, Rejection, Reply, Request, Wake, device, report,
+};
+use serde_json::{Value, json};
+
+/// The plugin.
+#[derive(Debug)]
+pub struct Diagnostics;
+
+impl Plugin for Diagnostics {
+    fn handle(request: Request) -> Result<Reply, Rejection> {
+        match request.name.as_str() {
+            "ping" => {
+                Ok(Reply::ok(json!({ "echo": request.parse::<Value>()?, "time": device::timestamp() })))
+            }
+            "deviceFacts" => Ok(Reply::ok(facts())),
+            "reboot" => Ok(Reply::ok("Reboot started").with_job(JobSpec::new("reboot").lane("reboot"))),
+            _ => Err(Rejection::UnknownMethod),
+        }
+    }
+
+    fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+        match job.wake() {
+            // The restart is behind us.
+            Wake::Restarted { .. } => {
+                let time = device::timestamp();
+                report::patch(&json!({ "iothubDM": { "reboot": { "lastReboot": time } } }))?;
+                Ok(Outcome::Done(json!({ "lastReboot": time })))
+            }
+            // Also when the run before was cut short: reporting and asking again does no harm.
+            Wake::Started | Wake::Due | Wake::Interrupted => {
+                let reboot = json!({ "startedRebootTime": device::timestamp(), "lastReboot": null });
+                report::patch(&json!({ "iothubDM": { "reboot": reboot } }))?;
+                Ok(Outcome::Restart)
+            }
+        }
+    }
+}
+
+/// What the device is, as the answer to `deviceFacts`.
+fn facts() -> Value {
+    let facts = device::facts();
+    json!({
+        "deviceId": facts.device_id,
+        "hostVersion": facts.host_version,
+        "os": facts.os,
+        "kernel": facts.kernel,
+        "architecture": facts.architecture,
+        "memoryBytes": facts.memory,
+        "uptimeSeconds": device::uptime().as_secs(),
+        "clockIsSet": device::clock_is_set(),
+        "time": device::timestamp(),
+    })
+}
+
+hotshoe_guest::export!(Diagnostics);
