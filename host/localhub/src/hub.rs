@@ -1,0 +1,194 @@
+//! The hub itself: what both doors, MQTT and REST, do to devices and twins.
+//!
+//! Order of effects, everywhere: the change is durable first, then connected devices are told, then the caller.
+//! Notifications leave in the order of the versions they carry, because the change and the telling happen under
+//! one lock (the database has a single writer anyway).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hotshoe_core::topic;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::clock;
+use crate::fault::Fault;
+use crate::identity::Name;
+use crate::links::Links;
+use crate::policies::Policies;
+use crate::store::{Record, Store, StoreError};
+use crate::twin::Change;
+
+/// How many device-to-cloud messages are kept for looking at, over all devices.
+const TELEMETRY: usize = 1_000;
+/// And how many bytes of them.
+const TELEMETRY_BYTES: usize = 8 * 1024 * 1024;
+
+/// The shared state of a running hub.
+pub struct Hub {
+    pub(crate) host: String,
+    pub(crate) clock_slack: Duration,
+    pub(crate) store: Store,
+    pub(crate) links: Links,
+    pub(crate) policies: Policies,
+    order: Mutex<()>,
+    refused: Mutex<HashMap<Name, Instant>>,
+    telemetry: Mutex<VecDeque<Telemetry>>,
+}
+
+/// A device-to-cloud message as it came.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Telemetry {
+    /// The device, or `device/module`.
+    pub from: String,
+    /// The property bag of the topic, undecoded.
+    pub properties: String,
+    /// The body, as text if it is text.
+    pub body: String,
+    /// When it arrived.
+    pub enqueued_time: String,
+}
+
+impl Hub {
+    pub(crate) fn new(host: String, clock_slack: Duration, store: Store) -> Result<Self, StoreError> {
+        let policies = Policies::load_or_make(&store)?;
+        Ok(Self {
+            host,
+            clock_slack,
+            store,
+            links: Links::new(),
+            policies,
+            order: Mutex::new(()),
+            refused: Mutex::new(HashMap::new()),
+            telemetry: Mutex::new(VecDeque::new()),
+        })
+    }
+
+    /// Runs something that blocks (the database) on a thread that may.
+    pub(crate) async fn blocking<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, Fault> {
+        let hub = Arc::clone(self);
+        tokio::task::spawn_blocking(move || work(&hub))
+            .await
+            .unwrap_or_else(|error| Err(Fault::Internal(format!("a task of the hub failed: {error}"))))
+    }
+
+    /// The identity and twin of that name, or the fault that says there is none.
+    pub(crate) async fn record(self: &Arc<Self>, name: &Name) -> Result<Record, Fault> {
+        let name = name.clone();
+        self.blocking(move |hub| hub.store.record(&name)?.ok_or_else(|| unknown(&name))).await
+    }
+
+    /// Merges what a device reports; gives the new version.
+    pub(crate) async fn report(
+        self: &Arc<Self>,
+        name: &Name,
+        patch: Value,
+        expected: Option<u64>,
+    ) -> Result<u64, Fault> {
+        let name = name.clone();
+        self.blocking(move |hub| {
+            hub.store.change(&name, |record| {
+                let record = record.as_mut().ok_or_else(|| unknown(&name))?;
+                record.twin.report(&patch, expected, &clock::now_text())
+            })
+        })
+        .await
+    }
+
+    /// Changes tags and desired properties for an operator and tells the device. `if_match` is an entity tag
+    /// without quotes; `None` means whatever the state.
+    pub async fn change_twin(
+        self: &Arc<Self>,
+        name: &Name,
+        change: Change,
+        replace: bool,
+        if_match: Option<String>,
+    ) -> Result<Record, Fault> {
+        let name = name.clone();
+        self.blocking(move |hub| {
+            let _order = hub.order.lock().unwrap_or_else(PoisonError::into_inner);
+            let (record, notification) = hub.store.change(&name, |record| {
+                let record = record.as_mut().ok_or_else(|| unknown(&name))?;
+                check_tag(if_match.as_deref(), &record.twin.etag())?;
+                let notification = record.twin.change(&change, replace, &clock::now_text())?;
+                Ok((record.clone(), notification))
+            })?;
+            if let Some(notification) = notification {
+                let payload = Bytes::from(notification.body.to_string());
+                let delivery = hub.links.publish(&name, topic::desired_patch(notification.version), payload);
+                tracing::debug!(device = %name, version = notification.version, ?delivery, "desired changed");
+            }
+            Ok(record)
+        })
+        .await
+    }
+
+    /// Ends the connections of a device now. True if it had one.
+    pub fn disconnect(&self, device: &str) -> bool {
+        self.links.close(device, "an operator asked for it")
+    }
+
+    /// Ends the connections of a device and answers its attempts with `server unavailable` for a while.
+    pub fn refuse(&self, name: &Name, period: Duration) {
+        let until = Instant::now() + period;
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), until);
+        self.links.close(name.device_id(), "an operator refuses the device for a while");
+    }
+
+    /// True while [`Hub::refuse`] holds.
+    pub(crate) fn is_refused(&self, name: &Name) -> bool {
+        let now = Instant::now();
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.retain(|_, until| *until > now);
+        refused.contains_key(name)
+    }
+
+    /// Keeps a device-to-cloud message among the recent ones.
+    pub(crate) fn keep_telemetry(&self, from: &Name, properties: &str, body: &[u8]) {
+        let message = Telemetry {
+            from: from.to_string(),
+            properties: properties.to_owned(),
+            body: String::from_utf8_lossy(body).into_owned(),
+            enqueued_time: clock::now_text(),
+        };
+        let mut recent = self.telemetry.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.push_back(message);
+        let mut bytes: usize = recent.iter().map(|message| message.body.len()).sum();
+        while recent.len() > TELEMETRY || bytes > TELEMETRY_BYTES {
+            bytes -= recent.pop_front().map_or(bytes, |message| message.body.len());
+        }
+    }
+
+    /// The recent device-to-cloud messages of a device, oldest first. Not kept over a restart.
+    #[must_use]
+    pub fn telemetry(&self, device: &str) -> Vec<Telemetry> {
+        let recent = self.telemetry.lock().unwrap_or_else(PoisonError::into_inner);
+        let of = |message: &&Telemetry| message.from.split('/').next() == Some(device);
+        recent.iter().filter(of).cloned().collect()
+    }
+}
+
+/// The fault for a name that is not registered.
+pub(crate) fn unknown(name: &Name) -> Fault {
+    match name.module_id() {
+        None => Fault::DeviceNotFound(name.to_string()),
+        Some(_) => Fault::ModuleNotFound(name.to_string()),
+    }
+}
+
+/// Compares an entity tag asked for with the present one.
+pub(crate) fn check_tag(wanted: Option<&str>, present: &str) -> Result<(), Fault> {
+    match wanted {
+        Some(wanted) if wanted != present => Err(Fault::PreconditionFailed(format!(
+            "the entity tag is {present}, not {wanted}; read again and repeat"
+        ))),
+        _ => Ok(()),
+    }
+}

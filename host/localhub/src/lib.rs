@@ -1,0 +1,42 @@
+//! An embedded hub with IoT Hub's contract, for demonstrations, development and tests; never on a device.
+//!
+//! Devices connect by MQTT 3.1.1 over TLS (and in WebSockets), operators by HTTPS REST, with the official SDKs of
+//! either side unmodified. Identities, twins and sessions live in a data directory and survive `kill -9`. What IoT
+//! Hub has and this hub has not: AMQP, cloud-to-device messages, jobs, configurations, most of the query language,
+//! provisioning, certificate authorities for devices.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use hotshoe_localhub::{LocalHub, Settings};
+//!
+//! let hub = LocalHub::start(Settings::new("/tmp/hub")).await?;
+//! let device = hub.create_device("device-1").await?;
+//! println!("MQTT on port {}, device connection string {device}", hub.mqtt_port);
+//! hub.stop().await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod clock;
+mod fault;
+mod files;
+mod hub;
+mod identity;
+mod invoke;
+mod links;
+mod mqtt;
+mod policies;
+mod rest;
+mod running;
+mod settings;
+mod store;
+mod tls;
+mod twin;
+
+pub use self::fault::Fault;
+pub use self::hub::{Hub, Telemetry};
+pub use self::identity::Name;
+pub use self::invoke::{Answered, Invocation};
+pub use self::running::{LocalHub, Running, StartError};
+pub use self::settings::Settings;
+pub use self::twin::{Change, ChangedProperties};

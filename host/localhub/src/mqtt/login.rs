@@ -1,0 +1,175 @@
+//! Who a CONNECT comes from, and whether it may (`iothub.md` §1.2–1.5).
+//!
+//! The user name is `{host}/{device}[/{module}]/?api-version=…&…`; clients of 2018 leave the `?` out. Its host is
+//! what the client calls the hub, which may be another name than ours when a gateway name is used, so it is not
+//! compared: the key decides. The client id must equal the identity in the user name.
+
+use std::sync::Arc;
+
+use hotshoe_core::sas::Token;
+
+use super::protocol::{Connect, ReturnCode};
+use super::session::Peer;
+use crate::clock;
+use crate::hub::Hub;
+use crate::identity::{AuthenticationKind, Name};
+use crate::policies::Right;
+use crate::store::Record;
+
+/// An accepted client.
+#[derive(Debug)]
+pub(super) struct Login {
+    pub(super) name: Name,
+    /// When the token stops being good, in seconds since the epoch, slack included; `None` for certificates.
+    pub(super) expires: Option<u64>,
+    /// Whether the user name told an API version; without one IoT Hub refuses twin patches.
+    pub(super) has_api_version: bool,
+}
+
+/// Why a client is not let in. The text is for the hub's log; the client gets the code alone.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) code: ReturnCode,
+    pub(super) reason: String,
+}
+
+fn unauthorized(reason: impl Into<String>) -> Refusal {
+    Refusal { code: ReturnCode::NotAuthorized, reason: reason.into() }
+}
+
+fn unavailable(reason: impl Into<String>) -> Refusal {
+    Refusal { code: ReturnCode::Unavailable, reason: reason.into() }
+}
+
+/// Checks user name, client id and proof against the registry.
+pub(super) async fn log_in(hub: &Arc<Hub>, peer: &Peer, connect: &Connect) -> Result<Login, Refusal> {
+    let user = UserName::parse(&connect.user_name).ok_or_else(|| {
+        unavailable(format!("the user name {:?} is not host/device/?api-version=…", connect.user_name))
+    })?;
+    let name = match user.module {
+        None => Name::device(user.device),
+        Some(module) => Name::module(user.device, module),
+    }
+    .map_err(|fault| unauthorized(fault.to_string()))?;
+    if connect.client_id != name.to_string() {
+        let reason = format!("the client id {:?} is not the user name's {name}", connect.client_id);
+        return Err(unauthorized(reason));
+    }
+    if hub.is_refused(&name) {
+        return Err(unavailable(format!("{name} is refused for a while on request")));
+    }
+    let record = hub.record(&name).await.map_err(|fault| match fault.status() {
+        404 => unauthorized(fault.to_string()),
+        _ => unavailable(fault.to_string()),
+    })?;
+    if !record.is_enabled() {
+        return Err(unavailable(format!("{name} is disabled")));
+    }
+    let expires = if connect.password.is_empty() {
+        by_certificate(&record, peer)?;
+        None
+    } else {
+        Some(by_token(hub, &record, user.host, &name, &connect.password)?)
+    };
+    Ok(Login { name, expires, has_api_version: user.has_api_version })
+}
+
+fn by_token(hub: &Hub, record: &Record, host: &str, name: &Name, password: &str) -> Result<u64, Refusal> {
+    let token = Token::parse(password).map_err(|error| unauthorized(format!("the password: {error}")))?;
+    let bare = host.rsplit_once(':').map_or(host, |(bare, _port)| bare);
+    let resource = format!("{bare}{}", name.resource());
+    if !token.covers(&resource) {
+        return Err(unauthorized(format!("the token does not cover {resource}")));
+    }
+    let slack = hub.clock_slack.as_secs();
+    let now = clock::now_seconds();
+    let verifies = |key: &str| token.verify(key, now, slack);
+    let verified = match &token.policy {
+        Some(policy) => first_good(hub.policies.keys(policy, Right::DeviceConnect), verifies),
+        None if record.identity.authentication.kind == AuthenticationKind::Sas => {
+            first_good(record.identity.authentication.symmetric_key.keys(), verifies)
+        }
+        None => Err(format!("{name} does not authenticate by keys")),
+    };
+    verified.map_err(|reason| unauthorized(format!("the token of {name}: {reason}")))?;
+    Ok(token.expiry.saturating_add(slack))
+}
+
+fn first_good<'a, E: std::fmt::Display>(
+    keys: impl Iterator<Item = &'a str>,
+    verifies: impl Fn(&str) -> Result<(), E>,
+) -> Result<(), String> {
+    let mut reason = "no key that may sign it".to_owned();
+    for key in keys {
+        match verifies(key) {
+            Ok(()) => return Ok(()),
+            Err(error) => reason = error.to_string(),
+        }
+    }
+    Err(reason)
+}
+
+fn by_certificate(record: &Record, peer: &Peer) -> Result<(), Refusal> {
+    let authentication = &record.identity.authentication;
+    let Some(certificate) = &peer.certificate else {
+        return Err(unauthorized("neither a password nor a client certificate"));
+    };
+    let known = &authentication.x509_thumbprint;
+    let matches =
+        [&known.primary_thumbprint, &known.secondary_thumbprint].into_iter().flatten().any(|wanted| {
+            certificate.thumbprints().iter().any(|thumbprint| thumbprint.eq_ignore_ascii_case(wanted))
+        });
+    if authentication.kind == AuthenticationKind::SelfSigned && matches {
+        return Ok(());
+    }
+    Err(unauthorized("the client certificate's thumbprint is not the registered one"))
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct UserName<'a> {
+    host: &'a str,
+    device: &'a str,
+    module: Option<&'a str>,
+    has_api_version: bool,
+}
+
+impl<'a> UserName<'a> {
+    fn parse(text: &'a str) -> Option<Self> {
+        let (host, rest) = text.split_once('/')?;
+        let (device, rest) = rest.split_once('/').unwrap_or((rest, ""));
+        let is_properties = |text: &str| text.is_empty() || text.starts_with('?') || text.contains('=');
+        let (module, properties) = match rest.split_once('/') {
+            _ if is_properties(rest.split('/').next().unwrap_or_default()) => (None, rest),
+            Some((module, properties)) => (Some(module), properties),
+            None => (Some(rest), ""),
+        };
+        let mut pairs = properties.trim_start_matches('?').split('&');
+        let has_api_version = pairs.any(|pair| pair.starts_with("api-version=") && pair.len() > 12);
+        let complete = !host.is_empty() && !device.is_empty() && is_properties(properties);
+        complete.then_some(Self { host, device, module, has_api_version })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn user_names_of_every_sdk_are_read() {
+        let parse = |text| UserName::parse(text).map(|user| (user.device, user.module, user.has_api_version));
+        for (text, wanted) in [
+            ("h/d/?api-version=2019-10-01&DeviceClientType=py%2F2", Some(("d", None, true))),
+            ("h/d/DeviceClientType=node%2F1&api-version=2018-01-16", Some(("d", None, true))),
+            ("h/d/?model-id=dtmi:com:x;1&api-version=2021-04-12", Some(("d", None, true))),
+            ("h/d/m/?api-version=2020-09-30", Some(("d", Some("m"), true))),
+            ("h/d/m/api-version=2018-06-30", Some(("d", Some("m"), true))),
+            ("h/d", Some(("d", None, false))),
+            ("h/d/", Some(("d", None, false))),
+            ("h", None),
+            ("/d/?api-version=1", None),
+            ("h//?api-version=1", None),
+        ] {
+            assert_eq!(parse(text), wanted, "{text}");
+        }
+    }
+}

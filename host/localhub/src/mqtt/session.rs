@@ -1,0 +1,269 @@
+//! One client's connection, from its first byte to its last.
+//!
+//! Nothing waits for ever: the CONNECT must arrive within [`CONNECT_WITHIN`] of the TCP connection, silence is
+//! bounded by the keep-alive (× 1.5, at most [`LONGEST_SILENCE`]), a write by [`WRITE_WITHIN`], and the connection
+//! itself by its token. A publish is acknowledged only when what it asked for is durable.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::filters::Subscriptions;
+use super::login::{Login, log_in};
+use super::protocol::{Connect, Packet, Protocol, ReturnCode, Step};
+use super::wire::Wire;
+use crate::clock;
+use crate::hub::Hub;
+use crate::identity::Name;
+use crate::links::{Command, QUEUE};
+use crate::store::Session as Kept;
+use crate::tls::ClientCertificate;
+
+/// From the TCP connection to the CONNECT packet, TLS included.
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+/// IoT Hub's longest patience with a silent client: 29.45 minutes.
+const LONGEST_SILENCE: Duration = Duration::from_secs(1767);
+/// How long a client may leave what it is sent unread.
+const WRITE_WITHIN: Duration = Duration::from_secs(30);
+
+/// What is known of a client before it says anything.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer {
+    /// Its address, for the log.
+    pub(crate) address: String,
+    /// Its client certificate; that it holds the key was proved by TLS.
+    pub(crate) certificate: Option<ClientCertificate>,
+}
+
+/// Why a connection ended; the text goes to the log.
+pub(super) type End = String;
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(mut wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: CancellationToken) {
+    let mut protocol = Protocol::new();
+    let first = timeout(CONNECT_WITHIN, first_packet(&mut wire, &mut protocol));
+    let end = match first.await {
+        Ok(Ok((connect, rest))) => begin(&mut wire, protocol, hub, &peer, stop, connect, rest).await,
+        Ok(Err(end)) => end,
+        Err(_elapsed) => "no CONNECT came in time".into(),
+    };
+    drop(timeout(Duration::from_secs(1), wire.close()).await);
+    tracing::info!(peer = %peer.address, end, "MQTT connection ended");
+}
+
+/// Reads up to and including CONNECT, and keeps what a hasty client sent behind it.
+async fn first_packet(wire: &mut impl Wire, protocol: &mut Protocol) -> Result<(Connect, Vec<Step>), End> {
+    loop {
+        let bytes = wire.read().await.map_err(|error| error.to_string())?;
+        let Some(bytes) = bytes else { return Err("closed before CONNECT".into()) };
+        let mut steps = protocol.feed(&bytes).into_iter();
+        while let Some(step) = steps.next() {
+            match step {
+                Step::Packet(Packet::Connect(connect)) => return Ok((connect, steps.collect())),
+                Step::Packet(_) => return Err("a packet before CONNECT".into()),
+                Step::Send(bytes) => write(wire, bytes).await?,
+                Step::Close(reason) => return Err(reason),
+            }
+        }
+    }
+}
+
+async fn write(wire: &mut impl Wire, bytes: bytes::Bytes) -> Result<(), End> {
+    match timeout(WRITE_WITHIN, wire.write(bytes)).await {
+        Ok(written) => written.map_err(|error| error.to_string()),
+        Err(_elapsed) => Err("the client does not read what it is sent".into()),
+    }
+}
+
+async fn begin(
+    wire: &mut impl Wire,
+    mut protocol: Protocol,
+    hub: Arc<Hub>,
+    peer: &Peer,
+    stop: CancellationToken,
+    connect: Connect,
+    rest: Vec<Step>,
+) -> End {
+    let login = match log_in(&hub, peer, &connect).await {
+        Ok(login) => login,
+        Err(refusal) => {
+            tracing::warn!(peer = %peer.address, code = ?refusal.code, reason = refusal.reason, "refused");
+            return send_all(wire, protocol.refuse(refusal.code)).await.err().unwrap_or(refusal.reason);
+        }
+    };
+    let (kept, present) = match restore(&hub, &login.name, connect.clean_session).await {
+        Ok(restored) => restored,
+        Err(fault) => {
+            let sent = send_all(wire, protocol.refuse(ReturnCode::Unavailable)).await;
+            return sent.err().unwrap_or(fault);
+        }
+    };
+    let subscriptions = Subscriptions::restored(kept);
+    let (sender, commands) = mpsc::channel(QUEUE);
+    let number = hub.links.attach(&login.name, sender, subscriptions.clone());
+    tracing::info!(device = %login.name, peer = %peer.address, session_present = present, "connected");
+    let mut session = Session { protocol, hub, number, clean: connect.clean_session, subscriptions, login };
+    let end = match send_all(wire, session.protocol.accept(present)).await {
+        Ok(()) => session.run(wire, commands, &stop, connect.keep_alive, rest).await,
+        Err(end) => Err(end),
+    };
+    session.hub.links.detach(&session.login.name, number);
+    match end {
+        Ok(()) => "the client disconnected".into(),
+        Err(end) => {
+            if let Some((topic, payload)) = connect.will {
+                session.deliver_will(&topic, &payload);
+            }
+            end
+        }
+    }
+}
+
+async fn restore(hub: &Arc<Hub>, name: &Name, clean: bool) -> Result<(Kept, bool), End> {
+    let name = name.clone();
+    let restored = hub.blocking(move |hub| match (hub.store.session(&name)?, clean) {
+        (Some(kept), false) => Ok((kept, true)),
+        (kept, true) => {
+            if kept.is_some() {
+                hub.store.keep_session(&name, None)?;
+            }
+            Ok((Kept::default(), false))
+        }
+        (None, false) => {
+            hub.store.keep_session(&name, Some(&Kept::default()))?;
+            Ok((Kept::default(), false))
+        }
+    });
+    restored.await.map_err(|fault| fault.to_string())
+}
+
+async fn send_all(wire: &mut impl Wire, steps: Vec<Step>) -> Result<(), End> {
+    for step in steps {
+        match step {
+            Step::Send(bytes) => write(wire, bytes).await?,
+            Step::Close(reason) => return Err(reason),
+            Step::Packet(_) => {}
+        }
+    }
+    Ok(())
+}
+
+/// A connected client.
+pub(super) struct Session {
+    pub(super) protocol: Protocol,
+    pub(super) hub: Arc<Hub>,
+    pub(super) number: u64,
+    pub(super) subscriptions: Subscriptions,
+    pub(super) login: Login,
+    clean: bool,
+}
+
+impl Session {
+    /// `Ok` after a DISCONNECT, `Err` after any other end.
+    async fn run(
+        &mut self,
+        wire: &mut impl Wire,
+        mut commands: mpsc::Receiver<Command>,
+        stop: &CancellationToken,
+        keep_alive: u16,
+        rest: Vec<Step>,
+    ) -> Result<(), End> {
+        if self.handle(wire, rest).await?.is_break() {
+            return Ok(());
+        }
+        let patience = match keep_alive {
+            0 => LONGEST_SILENCE,
+            seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(LONGEST_SILENCE),
+        };
+        let token_ends = self.login.expires.map(|expires| {
+            Instant::now() + Duration::from_secs(expires.saturating_sub(clock::now_seconds()).min(1 << 30))
+        });
+        let mut silent_until = Instant::now() + patience;
+        loop {
+            tokio::select! {
+                read = wire.read() => {
+                    let bytes = read.map_err(|error| error.to_string())?;
+                    let Some(bytes) = bytes else { return Err("the client closed the connection".into()) };
+                    silent_until = Instant::now() + patience;
+                    let steps = self.protocol.feed(&bytes);
+                    if self.handle(wire, steps).await?.is_break() {
+                        return Ok(());
+                    }
+                }
+                command = commands.recv() => match command {
+                    Some(Command::Publish { topic, payload }) => {
+                        send_all(wire, self.protocol.publish(&topic, &payload)).await?;
+                    }
+                    Some(Command::Close(reason)) => return Err(reason.into()),
+                    None => return Err("the hub let go of the connection".into()),
+                },
+                () = sleep_until(silent_until) => return Err("silent for longer than its keep-alive".into()),
+                () = async { match token_ends { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
+                    return Err("its token expired".into());
+                }
+                () = stop.cancelled() => return Err("the hub stops".into()),
+            }
+        }
+    }
+
+    async fn handle(&mut self, wire: &mut impl Wire, steps: Vec<Step>) -> Result<ControlFlow<()>, End> {
+        for step in steps {
+            match step {
+                Step::Send(bytes) => write(wire, bytes).await?,
+                Step::Close(reason) => return Err(reason),
+                Step::Packet(Packet::Disconnect) => return Ok(ControlFlow::Break(())),
+                Step::Packet(Packet::Connect(_)) => return Err("a second CONNECT".into()),
+                Step::Packet(Packet::Subscribe { id, filters }) => {
+                    let answer = self.subscribe(id, filters).await?;
+                    send_all(wire, answer).await?;
+                }
+                Step::Packet(Packet::Unsubscribe { id, filters }) => {
+                    filters.iter().for_each(|filter| self.subscriptions.remove(filter));
+                    self.keep_subscriptions().await?;
+                    send_all(wire, self.protocol.unsubscribed(id)).await?;
+                }
+                Step::Packet(Packet::Publish { id, qos, topic, payload, retain }) => {
+                    if qos > 1 {
+                        return Err("a publish at quality of service 2".into());
+                    }
+                    let answer = self.published(&topic, &payload, retain).await?;
+                    if let Some(id) = id {
+                        send_all(wire, self.protocol.acknowledge(id)).await?;
+                    }
+                    send_all(wire, answer).await?;
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    async fn subscribe(&mut self, id: u16, filters: Vec<(String, u8)>) -> Result<Vec<Step>, End> {
+        let mut granted = Vec::with_capacity(filters.len());
+        for (filter, qos) in filters {
+            let qos = self.subscriptions.add(&self.login.name, &filter, qos);
+            granted.push(qos.ok_or_else(|| format!("a subscription to {filter:?}, which is not offered"))?);
+        }
+        self.keep_subscriptions().await?;
+        Ok(self.protocol.subscribed(id, &granted))
+    }
+
+    /// Makes the subscriptions durable (unless the session is a clean one), then effective.
+    async fn keep_subscriptions(&mut self) -> Result<(), End> {
+        if !self.clean {
+            let (name, kept) = (self.login.name.clone(), self.subscriptions.session());
+            let keep = self.hub.blocking(move |hub| {
+                if hub.store.session(&name)?.as_ref() != Some(&kept) {
+                    hub.store.keep_session(&name, Some(&kept))?;
+                }
+                Ok(())
+            });
+            keep.await.map_err(|fault| fault.to_string())?;
+        }
+        self.hub.links.subscribe(&self.login.name, self.number, self.subscriptions.clone());
+        Ok(())
+    }
+}

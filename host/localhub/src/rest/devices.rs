@@ -1,0 +1,333 @@
+//! Identities over REST: create, show, list, update, delete (`iothub.md` §6.5).
+//!
+//! Creating is PUT without `If-Match`; updating is PUT with it. Keys that are absent, `null` or empty are made.
+
+use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Service;
+use super::json::{Json, answer, answer_with_tag, if_match, nothing};
+use crate::clock;
+use crate::fault::Fault;
+use crate::hub::{Hub, check_tag, unknown};
+use crate::identity::{
+    Authentication, AuthenticationKind, Identity, Name, Status, SymmetricKey, Thumbprints, generate_etag,
+    generate_generation, generate_key,
+};
+use crate::policies::Right;
+use crate::store::Record;
+use crate::twin::Twin;
+
+/// The time that stands for "never".
+pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
+
+#[derive(Deserialize)]
+pub(super) struct List {
+    top: Option<String>,
+}
+
+/// What a caller may say about an identity; anything else in the body is the hub's to say and ignored.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Wanted {
+    device_id: Option<String>,
+    module_id: Option<String>,
+    status: Option<String>,
+    status_reason: Option<String>,
+    authentication: Option<WantedAuthentication>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WantedAuthentication {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    symmetric_key: Option<SymmetricKey>,
+    x509_thumbprint: Option<Thumbprints>,
+}
+
+pub(super) async fn list(
+    State(service): State<Service>,
+    Query(list): Query<List>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    service.authorize(&headers, Right::RegistryRead, "/devices")?;
+    let top = match list.top.as_deref() {
+        None => 1000,
+        Some(text) => text
+            .parse::<usize>()
+            .ok()
+            .filter(|top| (1..=1000).contains(top))
+            .ok_or_else(|| Fault::ArgumentInvalid(format!("top is 1 to 1000, not {text:?}")))?,
+    };
+    let records = service.hub.blocking(move |hub| Ok(hub.store.devices(top)?)).await?;
+    let shown: Vec<Value> = records.iter().map(|record| shown(&service.hub, record)).collect();
+    Ok(answer(Value::Array(shown).to_string()))
+}
+
+pub(super) async fn list_modules(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    let name = Name::device(&id)?;
+    service.authorize(&headers, Right::RegistryRead, &name.resource())?;
+    service.hub.record(&name).await?;
+    let records = service.hub.blocking(move |hub| Ok(hub.store.modules(&id)?)).await?;
+    let shown: Vec<Value> = records.iter().map(|record| shown(&service.hub, record)).collect();
+    Ok(answer(Value::Array(shown).to_string()))
+}
+
+pub(super) async fn show(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    show_named(&service, Name::device(&id)?, &headers).await
+}
+
+pub(super) async fn show_module(
+    State(service): State<Service>,
+    Path((id, module)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    show_named(&service, Name::module(&id, &module)?, &headers).await
+}
+
+async fn show_named(service: &Service, name: Name, headers: &HeaderMap) -> Result<Response, Fault> {
+    service.authorize(headers, Right::RegistryRead, &name.resource())?;
+    let record = service.hub.record(&name).await?;
+    Ok(answer_with_tag(shown(&service.hub, &record).to_string(), &record.identity.etag))
+}
+
+pub(super) async fn put(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Json(wanted): Json<Wanted>,
+) -> Result<Response, Fault> {
+    put_named(&service, Name::device(&id)?, &headers, wanted).await
+}
+
+pub(super) async fn put_module(
+    State(service): State<Service>,
+    Path((id, module)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(wanted): Json<Wanted>,
+) -> Result<Response, Fault> {
+    let name = Name::module(&id, &module)?;
+    service.hub.record(&Name::device(&id)?).await?;
+    put_named(&service, name, &headers, wanted).await
+}
+
+async fn put_named(
+    service: &Service,
+    name: Name,
+    headers: &HeaderMap,
+    wanted: Wanted,
+) -> Result<Response, Fault> {
+    service.authorize(headers, Right::RegistryReadWrite, &name.resource())?;
+    let update = headers.contains_key(axum::http::header::IF_MATCH);
+    let tag = if_match(headers);
+    let record = service
+        .hub
+        .blocking(move |hub| {
+            if update {
+                update_identity(hub, &name, &wanted, tag.as_deref())
+            } else {
+                create(hub, &name, &wanted)
+            }
+        })
+        .await?;
+    Ok(answer_with_tag(shown(&service.hub, &record).to_string(), &record.identity.etag))
+}
+
+pub(super) async fn delete(
+    State(service): State<Service>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    delete_named(&service, Name::device(&id)?, &headers).await
+}
+
+pub(super) async fn delete_module(
+    State(service): State<Service>,
+    Path((id, module)): Path<(String, String)>,
+    headers: HeaderMap,
+) -> Result<Response, Fault> {
+    delete_named(&service, Name::module(&id, &module)?, &headers).await
+}
+
+async fn delete_named(service: &Service, name: Name, headers: &HeaderMap) -> Result<Response, Fault> {
+    service.authorize(headers, Right::RegistryReadWrite, &name.resource())?;
+    let tag = if_match(headers);
+    let delete = move |hub: &Hub| {
+        hub.store.change(&name, |record| {
+            let present = record.as_ref().ok_or_else(|| unknown(&name))?;
+            check_tag(tag.as_deref(), &present.identity.etag)?;
+            *record = None;
+            Ok(())
+        })?;
+        hub.links.close(name.device_id(), "its identity was deleted");
+        Ok(())
+    };
+    service.hub.blocking(delete).await?;
+    Ok(nothing())
+}
+
+/// Makes an identity and its twin. Blocks.
+pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, Fault> {
+    wanted.check_names(name)?;
+    hub.store.change(name, |record| {
+        if record.is_some() {
+            return Err(Fault::DeviceAlreadyExists(name.to_string()));
+        }
+        let identity = Identity {
+            device_id: name.device_id().to_owned(),
+            module_id: name.module_id().map(str::to_owned),
+            generation_id: generate_generation(),
+            etag: generate_etag(),
+            status: wanted.status()?.unwrap_or(Status::Enabled),
+            status_reason: wanted.status_reason.clone(),
+            status_updated_time: None,
+            authentication: wanted.authentication(None)?,
+        };
+        let made = Record { identity, twin: Twin::new(&clock::now_text()) };
+        Ok(record.insert(made).clone())
+    })
+}
+
+fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -> Result<Record, Fault> {
+    wanted.check_names(name)?;
+    let record = hub.store.change(name, |record| {
+        let record = record.as_mut().ok_or_else(|| unknown(name))?;
+        check_tag(tag, &record.identity.etag)?;
+        let status = wanted.status()?.unwrap_or(record.identity.status);
+        let identity = &mut record.identity;
+        identity.authentication = wanted.authentication(Some(&identity.authentication))?;
+        if status != identity.status {
+            identity.status_updated_time = Some(clock::now_text());
+        }
+        identity.status = status;
+        identity.status_reason.clone_from(&wanted.status_reason);
+        identity.etag = generate_etag();
+        Ok(record.clone())
+    })?;
+    if !record.is_enabled() {
+        hub.links.close(name.device_id(), "its identity was disabled");
+    }
+    Ok(record)
+}
+
+impl Wanted {
+    fn check_names(&self, name: &Name) -> Result<(), Fault> {
+        let differs = |said: &Option<String>, path: Option<&str>| {
+            said.as_deref().is_some_and(|said| !said.is_empty() && Some(said) != path)
+        };
+        if differs(&self.device_id, Some(name.device_id())) || differs(&self.module_id, name.module_id()) {
+            let text = format!("the body's id differs from the path's {name}");
+            return Err(Fault::ArgumentInvalid(text));
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Result<Option<Status>, Fault> {
+        match self.status.as_deref() {
+            None | Some("") => Ok(None),
+            Some("enabled") => Ok(Some(Status::Enabled)),
+            Some("disabled") => Ok(Some(Status::Disabled)),
+            Some(other) => {
+                Err(Fault::ArgumentInvalid(format!("status is \"enabled\" or \"disabled\", not {other:?}")))
+            }
+        }
+    }
+
+    /// What the identity's proof becomes; whatever is not said stays as it was, or is made.
+    fn authentication(&self, present: Option<&Authentication>) -> Result<Authentication, Fault> {
+        let default = WantedAuthentication::default();
+        let wanted = self.authentication.as_ref().unwrap_or(&default);
+        let thumbprints = wanted.x509_thumbprint.clone().unwrap_or_default();
+        let has_thumbprint = is_said(&thumbprints.primary_thumbprint).is_some();
+        let kind = match wanted.kind.as_deref() {
+            Some("sas") => AuthenticationKind::Sas,
+            Some("selfSigned") => AuthenticationKind::SelfSigned,
+            Some("none") => AuthenticationKind::None,
+            None | Some("") if has_thumbprint => AuthenticationKind::SelfSigned,
+            None | Some("") => present.map_or(AuthenticationKind::Sas, |present| present.kind),
+            Some(other) => {
+                let text = format!("authentication type is sas, selfSigned or none, not {other:?}");
+                return Err(Fault::ArgumentInvalid(text));
+            }
+        };
+        if kind != AuthenticationKind::Sas {
+            let x509_thumbprint = match present {
+                Some(present) if !has_thumbprint => present.x509_thumbprint.clone(),
+                _ => thumbprints,
+            };
+            return Ok(Authentication { kind, symmetric_key: SymmetricKey::default(), x509_thumbprint });
+        }
+        let said = wanted.symmetric_key.clone().unwrap_or_default();
+        let before = present.map(|present| present.symmetric_key.clone()).unwrap_or_default();
+        let key = |said: Option<String>, before: Option<String>| match is_said(&said)
+            .or_else(|| is_said(&before))
+        {
+            None => Ok(generate_key()),
+            Some(key) => check_key(key),
+        };
+        let symmetric_key = SymmetricKey {
+            primary_key: Some(key(said.primary_key, before.primary_key)?),
+            secondary_key: Some(key(said.secondary_key, before.secondary_key)?),
+        };
+        Ok(Authentication { kind, symmetric_key, x509_thumbprint: Thumbprints::default() })
+    }
+}
+
+fn is_said(text: &Option<String>) -> Option<String> {
+    text.clone().filter(|text| !text.is_empty())
+}
+
+fn check_key(key: String) -> Result<String, Fault> {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    match STANDARD.decode(&key) {
+        Ok(bytes) if (16..=64).contains(&bytes.len()) => Ok(key),
+        _ => Err(Fault::ArgumentInvalid("a symmetric key is base64 of 16 to 64 bytes".into())),
+    }
+}
+
+/// The identity as REST shows it.
+fn shown(hub: &Hub, record: &Record) -> Value {
+    let identity = &record.identity;
+    let mut shown = json!({
+        "deviceId": identity.device_id,
+        "generationId": identity.generation_id,
+        "etag": identity.etag,
+        "connectionState": connection_state(hub, record),
+        "status": identity.status,
+        "statusReason": identity.status_reason,
+        "connectionStateUpdatedTime": NEVER,
+        "statusUpdatedTime": identity.status_updated_time.as_deref().unwrap_or(NEVER),
+        "lastActivityTime": NEVER,
+        "cloudToDeviceMessageCount": 0,
+        "authentication": identity.authentication,
+    });
+    if let Value::Object(members) = &mut shown {
+        match &identity.module_id {
+            Some(module) => drop(members.insert("moduleId".into(), module.as_str().into())),
+            None => drop(members.insert("capabilities".into(), json!({"iotEdge": false}))),
+        }
+    }
+    shown
+}
+
+/// `Connected` or `Disconnected`.
+pub(super) fn connection_state(hub: &Hub, record: &Record) -> &'static str {
+    let identity = &record.identity;
+    let name = match &identity.module_id {
+        None => Name::device(&identity.device_id),
+        Some(module) => Name::module(&identity.device_id, module),
+    };
+    if name.is_ok_and(|name| hub.links.is_connected(&name)) { "Connected" } else { "Disconnected" }
+}

@@ -1,0 +1,86 @@
+//! The operator's door: IoT Hub's service REST, the images, MQTT over WebSocket, and the hub's own endpoints, all
+//! on one HTTPS port (`iothub.md` §6).
+//!
+//! Any `api-version` is taken. Every answer with a body is JSON with that content type, failures included. A
+//! request's body is read whole, within a size and a time, before any handler runs.
+
+mod auth;
+mod body;
+mod devices;
+mod images;
+mod json;
+mod listen;
+mod local;
+mod methods;
+mod query;
+mod twins;
+mod websocket;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::middleware::from_fn;
+use axum::response::Response;
+use axum::routing::{any, get, post};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub(crate) use self::devices::{Wanted, create};
+pub(crate) use self::listen::listen;
+use crate::fault::Fault;
+use crate::hub::Hub;
+
+/// What handlers share.
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) images: Option<Arc<PathBuf>>,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+/// All paths.
+pub(crate) fn router(service: Service) -> Router {
+    let api = Router::new()
+        .route("/devices", get(devices::list))
+        .route("/devices/", get(devices::list))
+        .route("/devices/query", post(query::query))
+        .route("/devices/{id}", get(devices::show).put(devices::put).delete(devices::delete))
+        .route("/devices/{id}/modules", get(devices::list_modules))
+        .route(
+            "/devices/{id}/modules/{module}",
+            get(devices::show_module).put(devices::put_module).delete(devices::delete_module),
+        )
+        .route("/twins/{id}", get(twins::show).patch(twins::patch).put(twins::put))
+        .route(
+            "/twins/{id}/modules/{module}",
+            get(twins::show_module).patch(twins::patch_module).put(twins::put_module),
+        )
+        .route("/twins/{id}/methods", post(methods::invoke))
+        .route("/twins/{id}/modules/{module}/methods", post(methods::invoke_module))
+        .route("/statistics/devices", get(query::device_statistics))
+        .route("/statistics/service", get(query::service_statistics))
+        .route("/localhub/devices/{id}/disconnect", post(local::disconnect))
+        .route("/localhub/devices/{id}/refuse", post(local::refuse))
+        .route("/localhub/devices/{id}/telemetry", get(local::telemetry))
+        .method_not_allowed_fallback(wrong_verb)
+        .layer(DefaultBodyLimit::disable()) // `body::whole` has the limit
+        .layer(from_fn(body::whole));
+    Router::new()
+        .merge(api)
+        .route("/images/{*path}", get(images::serve))
+        .route("/$iothub/websocket", any(websocket::upgrade))
+        .fallback(nowhere)
+        .with_state(service)
+}
+
+async fn nowhere(State(_): State<Service>, request: Request) -> Response {
+    json::fault(&Fault::NotFound(format!("{} is not a path of this hub", request.uri().path())))
+}
+
+async fn wrong_verb(request: Request) -> Response {
+    let text = format!("{} does not take {}", request.uri().path(), request.method());
+    json::fault(&Fault::MethodNotAllowed(text))
+}

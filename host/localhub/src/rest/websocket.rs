@@ -1,0 +1,39 @@
+//! MQTT in a WebSocket at `/$iothub/websocket`, beside REST on the same port (`iothub.md` §1.1).
+
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::http::HeaderMap;
+use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
+use axum::response::Response;
+
+use super::Service;
+use crate::fault::Fault;
+use crate::mqtt::{Peer, WebSocketWire, serve};
+
+/// The largest WebSocket message: an MQTT packet and some room.
+const LARGEST: usize = 512 * 1024;
+
+/// Upgrades a request that offers the subprotocol `mqtt`, in any case; the answer repeats it as it was offered.
+pub(super) async fn upgrade(
+    State(service): State<Service>,
+    headers: HeaderMap,
+    upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
+) -> Result<Response, Fault> {
+    let upgrade = upgrade.map_err(|error| Fault::Format(format!("not a WebSocket upgrade: {error}")))?;
+    let offered = headers
+        .get_all(SEC_WEBSOCKET_PROTOCOL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .find(|protocol| protocol.eq_ignore_ascii_case("mqtt"))
+        .map(str::to_owned)
+        .ok_or_else(|| Fault::Format("the WebSocket does not offer the subprotocol mqtt".into()))?;
+    let peer = Peer { address: "websocket".into(), certificate: None };
+    Ok(upgrade.protocols([offered]).max_message_size(LARGEST).max_frame_size(LARGEST).on_upgrade(
+        move |socket| async move {
+            let session = serve(WebSocketWire(socket), service.hub, peer, service.stop);
+            drop(service.tasks.spawn(session).await);
+        },
+    ))
+}

@@ -1,0 +1,194 @@
+//! Starting and stopping a hub, and using one from within its process.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::fault::Fault;
+use crate::hub::Hub;
+use crate::identity::Name;
+use crate::invoke::Invocation;
+use crate::mqtt;
+use crate::rest::{self, Service};
+use crate::settings::Settings;
+use crate::store::{Store, StoreError};
+use crate::tls::{Tls, TlsError};
+use crate::twin::{Change, ChangedProperties};
+
+/// How long a stopping hub waits for requests under way.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Why a hub could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory or a file in it.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The cause.
+        error: std::io::Error,
+    },
+    /// The database, which another hub may have open.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The certificates.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// A port.
+    #[error("cannot listen on {address}: {error}; is another hub running, or the port a privileged one?")]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// The cause.
+        error: std::io::Error,
+    },
+}
+
+/// The local hub.
+pub struct LocalHub;
+
+/// A hub that listens. Dropping it stops it without waiting; [`Running::stop`] waits.
+pub struct Running {
+    /// The name by which clients reach it.
+    pub host: String,
+    /// The port of MQTT over TLS.
+    pub mqtt_port: u16,
+    /// The port of REST, images and MQTT over WebSocket.
+    pub https_port: u16,
+    /// The certificate to trust, as PEM text.
+    pub ca_pem: String,
+    /// The owner's connection string, for operators' tools.
+    pub owner: String,
+    /// The hub itself.
+    pub hub: Arc<Hub>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl LocalHub {
+    /// Opens the data directory and listens; everything works when this returns.
+    pub async fn start(settings: Settings) -> Result<Running, StartError> {
+        let file = |path: &PathBuf| {
+            let path = path.clone();
+            move |error| StartError::File { path, error }
+        };
+        std::fs::create_dir_all(&settings.data).map_err(file(&settings.data))?;
+        let store = Store::open(&settings.data.join("hub.redb"))?;
+        let hub = Arc::new(Hub::new(settings.host.clone(), settings.clock_slack, store)?);
+        let tls = Tls::prepare(&settings.data, &settings.host, settings.listen)?;
+        let (mqtt, mqtt_port) = bind(settings.listen, settings.mqtt_port).await?;
+        let (https, https_port) = bind(settings.listen, settings.https_port).await?;
+        let owner = owner(&settings.host, https_port, hub.policies.owner_key());
+        let owner_file = settings.data.join("owner.connection-string");
+        crate::files::write(&owner_file, owner.as_bytes(), 0o600)
+            .map_err(|(path, error)| StartError::File { path, error })?;
+
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let acceptor = TlsAcceptor::from(tls.mqtt);
+        tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), tasks.clone(), stop.clone()));
+        let service = Service {
+            hub: Arc::clone(&hub),
+            images: settings.images.map(Arc::new),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        let acceptor = TlsAcceptor::from(tls.https);
+        tasks.spawn(rest::listen(https, acceptor, rest::router(service), tasks.clone(), stop.clone()));
+        tracing::info!(host = settings.host, mqtt_port, https_port, "the hub listens");
+        let (host, ca_pem) = (settings.host, tls.ca_pem);
+        Ok(Running { host, mqtt_port, https_port, ca_pem, owner, hub, tasks, stop })
+    }
+}
+
+impl Running {
+    /// Ends all connections and waits for them.
+    pub async fn stop(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(DRAIN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("some connections did not end in time");
+        }
+    }
+
+    /// Registers a device with fresh keys; gives its connection string.
+    pub async fn create_device(&self, id: &str) -> Result<String, Fault> {
+        let name = Name::device(id)?;
+        let record = self.hub.blocking(move |hub| rest::create(hub, &name, &rest::Wanted::default())).await?;
+        let key = record.identity.authentication.symmetric_key.primary_key.unwrap_or_default();
+        Ok(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host))
+    }
+
+    /// A device's twin as the device sees it: `{"desired": {…, "$version"}, "reported": {…, "$version"}}`.
+    pub async fn twin(&self, id: &str) -> Result<Value, Fault> {
+        Ok(self.hub.record(&Name::device(id)?).await?.twin.for_device())
+    }
+
+    /// Merges into a device's desired properties; gives their new version.
+    pub async fn patch_desired(&self, id: &str, patch: Value) -> Result<u64, Fault> {
+        let change = Change { tags: None, properties: Some(ChangedProperties { desired: Some(patch) }) };
+        let record = self.hub.change_twin(&Name::device(id)?, change, false, None).await?;
+        Ok(record.twin.desired.version)
+    }
+
+    /// Calls a direct method and waits up to `wait` for the device and again for its answer; gives status and
+    /// payload.
+    pub async fn invoke(
+        &self,
+        id: &str,
+        method: &str,
+        payload: &Value,
+        wait: Duration,
+    ) -> Result<(i32, Value), Fault> {
+        let unreadable = |error: serde_json::Error| Fault::Format(error.to_string());
+        let call = Invocation {
+            method: method.to_owned(),
+            payload: Some(serde_json::value::to_raw_value(payload).map_err(unreadable)?),
+            response_timeout: wait,
+            connect_timeout: wait,
+        };
+        let answered = self.hub.invoke(&Name::device(id)?, call).await?;
+        let payload = serde_json::from_str(answered.payload.get()).map_err(unreadable)?;
+        Ok((answered.status, payload))
+    }
+
+    /// The line which `hotshoe-localhub serve` prints when it is ready.
+    #[must_use]
+    pub fn ready_line(&self, data: &std::path::Path) -> String {
+        json!({
+            "host": self.host,
+            "mqttPort": self.mqtt_port,
+            "httpsPort": self.https_port,
+            "ca": data.join("ca.pem"),
+            "owner": data.join("owner.connection-string"),
+        })
+        .to_string()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+async fn bind(address: IpAddr, port: u16) -> Result<(TcpListener, u16), StartError> {
+    let address = SocketAddr::new(address, port);
+    let wrong = |error| StartError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let port = listener.local_addr().map_err(wrong)?.port();
+    Ok((listener, port))
+}
+
+fn owner(host: &str, https_port: u16, key: &str) -> String {
+    let port = if https_port == 443 { String::new() } else { format!(":{https_port}") };
+    format!("HostName={host}{port};SharedAccessKeyName=iothubowner;SharedAccessKey={key}")
+}

@@ -1,0 +1,39 @@
+//! What a hub is started with.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of [`crate::LocalHub::start`].
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The name by which clients reach the hub: in the certificate and in connection strings.
+    pub host: String,
+    /// The address to listen on.
+    pub listen: IpAddr,
+    /// The port of MQTT over TLS; 0 for any free one. Most device SDKs know 8883 only.
+    pub mqtt_port: u16,
+    /// The port of REST, images and MQTT over WebSocket; 0 for any free one. Some SDKs know 443 only.
+    pub https_port: u16,
+    /// Where the hub keeps everything; made if missing. One hub per directory.
+    pub data: PathBuf,
+    /// Files to serve under `/images/`.
+    pub images: Option<PathBuf>,
+    /// How long after its end a token is still good, and the connection made with it still open.
+    pub clock_slack: Duration,
+}
+
+impl Settings {
+    /// `localhost` on 127.0.0.1 with any free ports, no images, and IoT Hub's five minutes of slack.
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self {
+            host: "localhost".into(),
+            listen: Ipv4Addr::LOCALHOST.into(),
+            mqtt_port: 0,
+            https_port: 0,
+            data: data.into(),
+            images: None,
+            clock_slack: Duration::from_secs(300),
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! What the hub remembers over restarts and power cuts: identities with their twins, sessions, policy keys.
+//!
+//! An embedded database (`redb`) keeps all of it in one file, `DIR/hub.redb`. A change is one write transaction:
+//! when a function here returns, it is on the disk; when the process is killed in the middle, nothing of it is.
+//! The calls block (a commit flushes the file), so asynchronous callers go through [`crate::hub::Hub`], which
+//! moves them to a blocking thread.
+
+mod tables;
+
+use std::path::Path;
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub(crate) use self::tables::{Filter, Record, Session};
+use crate::fault::Fault;
+use crate::identity::Name;
+
+const RECORDS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("records");
+const SESSIONS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("sessions");
+const SETTINGS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("settings");
+
+/// Memory that the database may use for its pages.
+const CACHE: usize = 32 * 1024 * 1024;
+
+/// The database failed; the text names the file or the table and the cause.
+#[derive(Debug, thiserror::Error)]
+#[error("the hub's database: {0}")]
+pub struct StoreError(String);
+
+impl From<StoreError> for Fault {
+    fn from(error: StoreError) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+macro_rules! from_redb {
+    ($($error:ty),*) => { $(impl From<$error> for StoreError {
+        fn from(error: $error) -> Self { Self(error.to_string()) }
+    })* };
+}
+from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::CommitError);
+
+/// The open database. One process at a time.
+pub(crate) struct Store {
+    database: Database,
+}
+
+impl Store {
+    /// Opens or creates the database. Fails if another process has it open.
+    pub(crate) fn open(file: &Path) -> Result<Self, StoreError> {
+        let describe = |error: &dyn std::fmt::Display| StoreError(format!("{}: {error}", file.display()));
+        let database =
+            Database::builder().set_cache_size(CACHE).create(file).map_err(|error| describe(&error))?;
+        let write = database.begin_write()?;
+        write.open_table(RECORDS)?;
+        write.open_table(SESSIONS)?;
+        write.open_table(SETTINGS)?;
+        write.commit()?;
+        Ok(Self { database })
+    }
+
+    /// The identity and twin of that name.
+    pub(crate) fn record(&self, name: &Name) -> Result<Option<Record>, StoreError> {
+        self.read(RECORDS, &name.to_string())
+    }
+
+    /// The identities and twins of at most `limit` devices, in the order of their names. Modules are left out.
+    pub(crate) fn devices(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(RECORDS)?;
+        let mut found = Vec::new();
+        for entry in table.iter()? {
+            let (key, value) = entry?;
+            if key.value().contains('/') {
+                continue;
+            }
+            if found.len() >= limit {
+                break;
+            }
+            found.push(decode(key.value(), value.value())?);
+        }
+        Ok(found)
+    }
+
+    /// The identities and twins of one device's modules.
+    pub(crate) fn modules(&self, device: &str) -> Result<Vec<Record>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(RECORDS)?;
+        let (first, last) = (format!("{device}/"), format!("{device}0")); // '0' follows '/'
+        let mut found = Vec::new();
+        for entry in table.range(first.as_str()..last.as_str())? {
+            let (key, value) = entry?;
+            found.push(decode(key.value(), value.value())?);
+        }
+        Ok(found)
+    }
+
+    /// How many devices there are.
+    pub(crate) fn count(&self) -> Result<(u64, u64), StoreError> {
+        let devices = self.devices(usize::MAX)?;
+        let enabled = devices.iter().filter(|record| record.is_enabled()).count();
+        Ok((u64::try_from(devices.len()).unwrap_or(0), u64::try_from(enabled).unwrap_or(0)))
+    }
+
+    /// Reads a record, lets `change` turn it into another (or into none), and writes that durably. An error from
+    /// `change` leaves everything as it was. Removing a device removes its modules and all their sessions.
+    pub(crate) fn change<T>(
+        &self,
+        name: &Name,
+        change: impl FnOnce(&mut Option<Record>) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let key = name.to_string();
+        let write = self.database.begin_write().map_err(StoreError::from)?;
+        let given = {
+            let mut table = write.open_table(RECORDS).map_err(StoreError::from)?;
+            let stored = table.get(key.as_str()).map_err(StoreError::from)?;
+            let mut record = stored.map(|value| decode::<Record>(&key, value.value())).transpose()?;
+            let given = change(&mut record)?;
+            match record {
+                Some(record) => {
+                    table.insert(key.as_str(), encode(&record)?.as_slice()).map_err(StoreError::from)?;
+                }
+                None => {
+                    let mut sessions = write.open_table(SESSIONS).map_err(StoreError::from)?;
+                    let below = (format!("{key}/"), format!("{key}0"));
+                    table.remove(key.as_str()).map_err(StoreError::from)?;
+                    sessions.remove(key.as_str()).map_err(StoreError::from)?;
+                    if name.module_id().is_none() {
+                        let range = below.0.as_str()..below.1.as_str();
+                        table.retain_in(range.clone(), |_, _| false).map_err(StoreError::from)?;
+                        sessions.retain_in(range, |_, _| false).map_err(StoreError::from)?;
+                    }
+                }
+            }
+            given
+        };
+        write.commit().map_err(StoreError::from)?;
+        Ok(given)
+    }
+
+    /// The session that an identity left behind, if it asked for one to be kept.
+    pub(crate) fn session(&self, name: &Name) -> Result<Option<Session>, StoreError> {
+        self.read(SESSIONS, &name.to_string())
+    }
+
+    /// Keeps a session, or forgets it.
+    pub(crate) fn keep_session(&self, name: &Name, session: Option<&Session>) -> Result<(), StoreError> {
+        self.write(SESSIONS, &name.to_string(), session)
+    }
+
+    /// A setting of the hub itself, such as its policy keys.
+    pub(crate) fn setting<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StoreError> {
+        self.read(SETTINGS, name)
+    }
+
+    /// Keeps a setting.
+    pub(crate) fn keep_setting<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
+        self.write(SETTINGS, name, Some(value))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        key: &str,
+    ) -> Result<Option<T>, StoreError> {
+        let read = self.database.begin_read()?;
+        let table = read.open_table(table)?;
+        table.get(key)?.map(|value| decode(key, value.value())).transpose()
+    }
+
+    fn write<T: Serialize>(
+        &self,
+        table: TableDefinition<'_, &str, &[u8]>,
+        key: &str,
+        value: Option<&T>,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write()?;
+        {
+            let mut table = write.open_table(table)?;
+            match value {
+                Some(value) => table.insert(key, encode(value)?.as_slice())?,
+                None => table.remove(key)?,
+            };
+        }
+        write.commit()?;
+        Ok(())
+    }
+}
+
+fn decode<T: for<'a> Deserialize<'a>>(key: &str, bytes: &[u8]) -> Result<T, StoreError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| StoreError(format!("the entry {key} cannot be read: {error}")))
+}
+
+fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
+    serde_json::to_vec(value).map_err(|error| StoreError(format!("an entry cannot be written: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn create(store: &Store, name: &Name) {
+        store
+            .change(name, |record| {
+                *record = Some(Record::for_tests(name));
+                Ok(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn a_refused_change_leaves_the_record_and_a_removed_device_takes_its_modules_along() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hub.redb");
+        let (device, module, neighbour) =
+            (Name::device("d").unwrap(), Name::module("d", "m").unwrap(), Name::device("d0").unwrap());
+        {
+            let store = Store::open(&file).unwrap();
+            for name in [&device, &module, &neighbour] {
+                create(&store, name);
+                store.keep_session(name, Some(&Session::default())).unwrap();
+            }
+            let refused = store.change(&device, |record| {
+                *record = None;
+                Err::<(), _>(Fault::PreconditionFailed("no".into()))
+            });
+            assert_eq!(refused.unwrap_err().status(), 412);
+        }
+        let store = Store::open(&file).unwrap();
+        assert_eq!(store.devices(10).unwrap().len(), 2);
+        assert_eq!(store.modules("d").unwrap().len(), 1);
+        store
+            .change(&device, |record| {
+                *record = None;
+                Ok(())
+            })
+            .unwrap();
+        assert!(store.record(&module).unwrap().is_none());
+        assert!(store.session(&module).unwrap().is_none());
+        assert!(store.record(&neighbour).unwrap().is_some());
+        assert!(store.session(&neighbour).unwrap().is_some());
+    }
+}
