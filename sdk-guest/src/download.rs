@@ -61,14 +61,13 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Error::Status(status) => matches!(status, 408 | 429 | 500..=599),
-            Error::Interrupted(_) | Error::Digest { .. } | Error::InsufficientSpace { .. } | Error::Io(_) => {
-                true
-            }
+            Error::Interrupted(_) | Error::InsufficientSpace { .. } | Error::Io(_) => true,
             Error::Denied(_)
             | Error::InvalidUrl(_)
             | Error::InvalidDigest(_)
             | Error::Untrusted(_)
-            | Error::Size { .. } => false,
+            | Error::Size { .. }
+            | Error::Digest { .. } => false,
         }
     }
 

@@ -1,0 +1,262 @@
+//! The job: one update from its order to its end, over a restart and any number of interruptions.
+//!
+//! Straight-line code over calls that are safe to repeat; a checkpoint ([`Step`]) marks each point from which
+//! going back would be wrong or waste. What is reported is told before the checkpoint that says so is stored:
+//! after a power cut between the two it is told twice, never left out.
+//!
+//! ```text
+//!   – ─▶ Fetching ─▶ Staging ─▶ Booting ═restart═▶ Confirming ─▶ completed
+//!            │           │          └──fell back──▶ rolledBack
+//!            └───────────┴─────────────────────────▶ failed
+//! ```
+//!
+//! A restart that nobody asked for (a power cut) may come while the trial is armed: then the slots tell what
+//! runs. Where that leaves open whether the trial ever booted it is armed again, [`TRIALS`] times in all.
+
+use std::time::Duration;
+
+use hotshoe_guest::download::{self, Artifact};
+use hotshoe_guest::flash::{self, Staging};
+use hotshoe_guest::{Checkpoint, Failure, Job, Outcome, Wake, device, error, info, report, warn};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::dialect::{self, Dialect, News};
+use crate::payload::Order;
+use crate::section;
+use crate::trouble::{ATTEMPTS, Trouble};
+
+/// How often the trial of one update is armed at most.
+pub const TRIALS: u32 = 3;
+
+/// How long a phase waits for the hub to have heard of it, so that who watches sees each one. Nothing depends
+/// on it.
+const HEARD: Duration = Duration::from_secs(1);
+
+/// How far the update has come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Step {
+    /// The image is on its way into the artifact store.
+    Fetching,
+    /// The image is in the store and on its way into the slot.
+    Staging {
+        /// The slot.
+        slot: String,
+        /// The digest of what was fetched.
+        digest: String,
+        /// What the slot is sealed with.
+        version: String,
+    },
+    /// The slot is sealed; its trial boot is to be armed, or is, or is over.
+    Booting {
+        /// The slot.
+        slot: String,
+        /// What it was sealed with.
+        version: String,
+        /// How often the trial was armed.
+        trials: u32,
+    },
+    /// The trial boot runs and is to be confirmed.
+    Confirming {
+        /// The slot.
+        slot: String,
+        /// What it was sealed with.
+        version: String,
+    },
+    /// The trial did not stay up; this is still to be told.
+    FellBack {
+        /// The slot.
+        slot: String,
+        /// What it was sealed with.
+        version: String,
+    },
+}
+
+impl Checkpoint for Step {
+    const SCHEMA: u32 = 1;
+
+    fn phase(&self) -> &str {
+        match self {
+            Step::Fetching => "fetching",
+            Step::Staging { .. } => "staging",
+            Step::Booting { .. } => "booting",
+            Step::Confirming { .. } => "confirming",
+            Step::FellBack { .. } => "fell-back",
+        }
+    }
+}
+
+/// How one step ended.
+enum Next {
+    /// Go on with this one.
+    Step(Step),
+    /// The run ends.
+    End(End),
+}
+
+/// How a run ended that met no error.
+enum End {
+    /// The job goes on later, or is done.
+    Well(Outcome),
+    /// The job has failed, and the twin says so.
+    Failed(String),
+}
+
+/// Runs the job.
+pub fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
+    let order: Order = job.input()?;
+    let mut step = job.load::<Step>()?;
+    let update = Update { job, order, dialects: dialect::chosen() };
+    match update.go(&mut step) {
+        Ok(End::Well(outcome)) => Ok(outcome),
+        Ok(End::Failed(reason)) => Err(Failure::Permanent(reason)),
+        Err(trouble) if trouble.transient && job.attempt() < ATTEMPTS => {
+            warn!("the update is tried again"; attempt = job.attempt(), code = trouble.code, reason = trouble.message);
+            Err(trouble.failure())
+        }
+        Err(trouble) => update.failed(step.as_ref(), &trouble),
+    }
+}
+
+/// One run of the job.
+struct Update<'run> {
+    job: &'run Job<'run>,
+    order: Order,
+    dialects: Vec<Dialect>,
+}
+
+impl Update<'_> {
+    /// Takes step after step. `at` is where it stands, for what must be undone after an error.
+    fn go(&self, at: &mut Option<Step>) -> Result<End, Trouble> {
+        loop {
+            let next = match at.clone() {
+                None => self.accept()?,
+                Some(Step::Fetching) => self.fetch()?,
+                Some(Step::Staging { slot, digest, version }) => self.stage(&slot, &digest, &version)?,
+                Some(Step::Booting { slot, version, trials }) => self.boot(&slot, &version, trials)?,
+                Some(Step::Confirming { slot, version }) => self.confirm(&slot, &version)?,
+                Some(Step::FellBack { slot, version }) => self.fell_back(&slot, &version)?,
+            };
+            match next {
+                Next::End(end) => return Ok(end),
+                Next::Step(step) => {
+                    self.job.store(&step)?;
+                    *at = Some(step);
+                }
+            }
+            if self.job.should_suspend() {
+                return Ok(End::Well(Outcome::Suspended));
+            }
+        }
+    }
+
+    fn accept(&self) -> Result<Next, Trouble> {
+        info!("an update begins"; uri = self.order.uri, version = self.order.version.as_deref().unwrap_or("-"));
+        let running = running_version();
+        self.tell(News::Waiting { order: &self.order, running: running.as_deref() })?;
+        self.tell(News::Downloading)?;
+        Ok(Next::Step(Step::Fetching))
+    }
+
+    fn fetch(&self) -> Result<Next, Trouble> {
+        let image = self.image(self.order.digest.clone())?;
+        let slot = flash::spare()?.name;
+        let digest = image.digest();
+        let version = self.order.version.clone().unwrap_or_else(|| short(&digest));
+        info!("the image is here"; bytes = image.size(), digest);
+        self.tell(News::Downloaded)?;
+        self.tell(News::Applying { slot: &slot })?;
+        Ok(Next::Step(Step::Staging { slot, digest, version }))
+    }
+
+    fn stage(&self, slot: &str, digest: &str, version: &str) -> Result<Next, Trouble> {
+        // From the store, where it is kept; from the server again, should it have been thrown out.
+        let image = self.image(Some(digest.to_owned()))?;
+        self.job.progress("applying", 0, Some(image.size()));
+        let staging = Staging::open(slot, digest)?;
+        staging.append_artifact(&image)?;
+        staging.seal(version)?;
+        info!("the image is in the slot"; slot, version);
+        self.tell(News::Restarting)?;
+        Ok(Next::Step(Step::Booting { slot: slot.to_owned(), version: version.to_owned(), trials: 0 }))
+    }
+
+    fn boot(&self, slot: &str, version: &str, trials: u32) -> Result<Next, Trouble> {
+        let (slot, version) = (slot.to_owned(), version.to_owned());
+        if runs(&slot)? {
+            return Ok(Next::Step(Step::Confirming { slot, version }));
+        }
+        let fell_back = trials > 0 && matches!(self.job.wake(), Wake::Restarted { .. });
+        if fell_back || trials >= TRIALS {
+            return Ok(Next::Step(Step::FellBack { slot, version }));
+        }
+        // Counted before it is armed: a device that never comes this far again must not do so for ever.
+        self.job.store(&Step::Booting { slot: slot.clone(), version, trials: trials + 1 })?;
+        flash::activate(&slot)?;
+        Ok(Next::End(End::Well(Outcome::Restart)))
+    }
+
+    fn confirm(&self, slot: &str, version: &str) -> Result<Next, Trouble> {
+        if !runs(slot)? {
+            return Ok(Next::Step(Step::FellBack { slot: slot.to_owned(), version: version.to_owned() }));
+        }
+        flash::confirm()?;
+        info!("the new image is confirmed"; slot, version);
+        self.tell(News::Completed { version })?;
+        section::forget_failure();
+        Ok(Next::End(End::Well(Outcome::Done(json!({ "slot": slot, "version": version })))))
+    }
+
+    fn fell_back(&self, slot: &str, version: &str) -> Result<Next, Trouble> {
+        let running = running_version().unwrap_or_else(|| "the version before".to_owned());
+        let message = format!("slot {slot} with version {version} did not stay up; {running} runs again");
+        error!("{message}");
+        section::remember_failure(&self.order, &message);
+        self.tell(News::RolledBack { running: &running, message: &message })?;
+        Ok(Next::End(End::Failed(message)))
+    }
+
+    /// The image, from the store or the server.
+    fn image(&self, digest: Option<String>) -> Result<Artifact, Trouble> {
+        self.job.progress("downloading", 0, self.order.size);
+        Ok(download::firmware(&self.order.uri).digest(digest).size(self.order.size).fetch()?)
+    }
+
+    /// Tells the twin. Durable when it returns, and mostly heard.
+    fn tell(&self, news: News<'_>) -> Result<(), Trouble> {
+        report::patch(&dialect::patch(&self.dialects, news, &device::timestamp()))?;
+        report::flush(HEARD);
+        Ok(())
+    }
+
+    /// Ends the job: gives up a trial that may be armed, and tells why.
+    fn failed(&self, at: Option<&Step>, trouble: &Trouble) -> Result<Outcome, Failure> {
+        error!("the update has failed"; code = trouble.code, reason = trouble.message);
+        if matches!(at, Some(Step::Booting { .. } | Step::Confirming { .. }))
+            && let Err(error) = flash::revert()
+        {
+            error!("the trial could not be given up"; reason = error);
+        }
+        section::remember_failure(&self.order, &trouble.message);
+        if let Err(untold) = self.tell(News::Failed(trouble)) {
+            error!("the failure could not be reported"; reason = untold.message);
+        }
+        Err(Failure::Permanent(trouble.message.clone()))
+    }
+}
+
+/// Whether the device runs from a slot.
+fn runs(slot: &str) -> Result<bool, Trouble> {
+    Ok(flash::slots()?.iter().any(|it| it.name == slot && it.running))
+}
+
+/// The version that the device runs, where its slot was sealed with one.
+pub(crate) fn running_version() -> Option<String> {
+    flash::slots().ok()?.into_iter().find(|slot| slot.running)?.version
+}
+
+/// A version for an image that has none: the first 12 digits of its digest.
+fn short(digest: &str) -> String {
+    let digits = digest.split_once(':').map_or(digest, |(_, digits)| digits);
+    digits.chars().take(12).collect()
+}
