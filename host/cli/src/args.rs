@@ -1,0 +1,161 @@
+//! The command line, declared: what can be asked, with an example for each.
+//!
+//! What the flags mean beyond their syntax (files to read, JSON to parse) is decided where they are used.
+
+mod device;
+mod firmware;
+mod method;
+mod twin;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use device::{Create, DeviceCommand, KeyChoice};
+pub(crate) use firmware::{FirmwareCommand, Update};
+pub(crate) use method::{Invoke, MethodCommand};
+pub(crate) use twin::{Patch, TwinCommand, Watch};
+
+const AFTER_HELP: &str = "\
+Examples:
+  hotshoe device create pump-7
+  hotshoe method invoke pump-7 ping
+  hotshoe twin watch pump-7
+  hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img
+
+The operator's connection string is taken from --connection-string, --connection-string-file or the
+environment variable HOTSHOE_CONNECTION_STRING, in this order.
+
+Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
+71 rolled back, 75 try again later, 77 not allowed, 78 wrong connection string or certificates.";
+
+/// One tool for the operators of Hotshoe devices.
+#[derive(Parser, Debug)]
+#[command(name = "hotshoe", version, about, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Arguments {
+    /// What holds for every command.
+    #[command(flatten)]
+    pub(crate) global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What holds for every command.
+#[derive(Args)]
+#[command(next_help_heading = "Options for every command")]
+pub(crate) struct Global {
+    /// The operator's connection string. Other users of this machine may see it: prefer a file or the environment
+    #[arg(long, global = true, value_name = "TEXT", conflicts_with = "connection_string_file")]
+    pub(crate) connection_string: Option<String>,
+    /// A file that holds the operator's connection string
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) connection_string_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust beside those of the system
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
+    /// Print JSON for programs: one document, or one a line where there are many
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl std::fmt::Debug for Global {
+    /// Without the connection string, which is a secret.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("Global")
+            .field("ca", &self.ca)
+            .field("json", &self.json)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What to do.
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// The devices that the hub knows: create, list, show, delete, connection string
+    #[command(subcommand)]
+    Device(DeviceCommand),
+    /// Direct methods: call one and print the answer
+    #[command(subcommand)]
+    Method(MethodCommand),
+    /// Device twins: show, watch, patch
+    #[command(subcommand)]
+    Twin(TwinCommand),
+    /// Firmware: update a device and follow it to the end
+    #[command(subcommand)]
+    Firmware(FirmwareCommand),
+}
+
+/// Reads a device's id: what IoT Hub takes, so that a slip is found here and not at the hub.
+pub(super) fn device_id(text: &str) -> Result<String, String> {
+    const OTHERS: &str = "-.+%_#*?!(),:=@$';";
+    if text.is_empty() || text.len() > 128 {
+        return Err("a device id has 1 to 128 characters".to_owned());
+    }
+    if let Some(wrong) = text.chars().find(|one| !one.is_ascii_alphanumeric() && !OTHERS.contains(*one)) {
+        return Err(format!("{wrong:?} cannot stand in a device id: letters, digits and {OTHERS} can"));
+    }
+    if matches!(text, "." | "..") {
+        return Err("a device id is not made of dots alone".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+/// Reads a time to wait, in whole seconds or with a unit: `30`, `30s`, `2m`.
+pub(super) fn seconds(text: &str) -> Result<u64, String> {
+    if let Ok(seconds) = text.parse() {
+        return Ok(seconds);
+    }
+    let duration = hotshoe_core::units::parse_duration(text).map_err(|error| error.to_string())?;
+    if duration.subsec_millis() != 0 {
+        return Err("whole seconds only".to_owned());
+    }
+    Ok(duration.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_declaration_is_sound_and_every_command_has_an_example() {
+        fn look(command: &clap::Command) {
+            if command.get_subcommands().next().is_none() {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                assert!(help.contains("hotshoe "), "{} has no example", command.get_name());
+            }
+            command.get_subcommands().filter(|command| command.get_name() != "help").for_each(look);
+        }
+        let command = Arguments::command();
+        command.clone().debug_assert();
+        look(&command);
+    }
+
+    #[test]
+    fn device_ids() {
+        for id in ["a", "pump-7", "%#*?", "a.b:c", &"x".repeat(128)] {
+            assert_eq!(device_id(id).as_deref(), Ok(id));
+        }
+        for id in ["", ".", "..", "a/b", "a b", "é", &"x".repeat(129)] {
+            assert!(device_id(id).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn times() {
+        assert_eq!(seconds("30"), Ok(30));
+        assert_eq!(seconds("2m"), Ok(120));
+        assert!(seconds("500ms").is_err());
+        assert!(seconds("soon").is_err());
+    }
+
+    #[test]
+    fn debug_shows_no_connection_string() {
+        let arguments =
+            Arguments::parse_from(["hotshoe", "device", "list", "--connection-string", "SharedAccessKey=x"]);
+        assert!(!format!("{arguments:?}").contains("SharedAccessKey"));
+    }
+}

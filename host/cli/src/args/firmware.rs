@@ -1,0 +1,55 @@
+//! `hotshoe firmware …`
+
+use clap::{Args, Subcommand};
+use hotshoe_core::digest::Digest;
+
+use super::{
+    device_id,
+    method::{connect_timeout, response_timeout},
+    seconds,
+};
+
+/// What to do with firmware.
+#[derive(Subcommand, Debug)]
+pub(crate) enum FirmwareCommand {
+    /// Update a device's firmware and follow it to the end
+    ///
+    /// Calls the direct method firmwareUpdate and watches the twin's reported property firmwareStatus. Interrupting
+    /// the watching does not interrupt the update.
+    #[command(after_help = "Examples:
+  hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img
+  hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img \\
+      --digest sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --version 2.1.0
+
+Exit codes: 0 completed, 70 failed, 71 rolled back, 75 not ended in time or busy; else as `hotshoe --help` says.")]
+    Update(Update),
+}
+
+/// What to update, and with what.
+#[derive(Args, Debug)]
+pub(crate) struct Update {
+    /// The device's id
+    #[arg(value_parser = device_id)]
+    pub(crate) device: String,
+    /// Where the device fetches the image: an https URL
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) uri: String,
+    /// What the image must hash to: sha256:<64 hex> or blake3:<64 hex>
+    #[arg(long)]
+    pub(crate) digest: Option<Digest>,
+    /// How many bytes the image must have
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size: Option<u64>,
+    /// The version of the image
+    #[arg(long)]
+    pub(crate) version: Option<String>,
+    /// How long to follow the update
+    #[arg(long, default_value = "60m", value_parser = seconds, value_name = "TIME")]
+    pub(crate) timeout: u64,
+    /// How long the device may take to answer the call, 5s to 300s
+    #[arg(long, default_value = "30s", value_parser = response_timeout, value_name = "TIME")]
+    pub(crate) response_timeout: u64,
+    /// How long to wait for a device that is not connected, 0 to 300s
+    #[arg(long, default_value = "0s", value_parser = connect_timeout, value_name = "TIME")]
+    pub(crate) connect_timeout: u64,
+}

@@ -1,0 +1,170 @@
+//! `hotshoe firmware update`: the service app of the firmware tutorial, in one command.
+//!
+//! It calls `firmwareUpdate`, prints the answer, and follows the reported properties every half second to the end.
+//! What the twin means is decided in [`follow`]; how it is shown, in [`display`].
+
+mod display;
+mod follow;
+
+use std::time::Duration;
+
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::{
+    args::{FirmwareCommand, Update},
+    context::Context,
+    failure::{Exit, Failure},
+    hub::{Answer, Call},
+    method,
+};
+use display::Display;
+use follow::{Ended, Follower, Step};
+
+const METHOD: &str = "firmwareUpdate";
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// Carries out a command.
+pub(crate) async fn run(context: &Context<'_>, command: &FirmwareCommand) -> Result<(), Failure> {
+    let FirmwareCommand::Update(update) = command;
+    self::update(context, update).await
+}
+
+async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
+    let device = update.device.as_str();
+    // What the twin says before the call tells the former update from this one.
+    let mut follower = Follower::new(&context.hub.twin(device).await?);
+    let call = Call {
+        device,
+        name: METHOD,
+        payload: payload(update),
+        timeout: update.response_timeout,
+        connect_timeout: update.connect_timeout,
+    };
+    let answer = context.hub.invoke(call).await?;
+    if !context.output.json() {
+        context.output.line(&format!("{device} answered {}: {}", answer.status, answer.payload))?;
+    }
+    method::check(device, METHOD, &answer)?;
+    let mut display = Display::new(context.output);
+    let (ended, twin) = to_the_end(context, update, &mut follower, &mut display).await?;
+    display.finish();
+    conclude(context, device, &answer, ended, &twin)
+}
+
+/// The method's payload: what the tutorial sends, and what vouches for the image beside it.
+fn payload(update: &Update) -> Value {
+    let mut payload = Map::new();
+    payload.insert("fwPackageUri".to_owned(), json!(update.uri));
+    if let Some(digest) = &update.digest {
+        payload.insert("digest".to_owned(), json!(digest.to_string()));
+    }
+    if let Some(size) = update.size {
+        payload.insert("size".to_owned(), json!(size));
+    }
+    if let Some(version) = &update.version {
+        payload.insert("version".to_owned(), json!(version));
+    }
+    Value::Object(payload)
+}
+
+async fn to_the_end(
+    context: &Context<'_>,
+    update: &Update,
+    follower: &mut Follower,
+    display: &mut Display<'_>,
+) -> Result<(Ended, Value), Failure> {
+    let deadline = Instant::now() + Duration::from_secs(update.timeout);
+    loop {
+        match context.hub.twin(&update.device).await {
+            Ok(twin) => match follower.observe(&twin) {
+                Step::Ended(ended) => return Ok((ended, twin)),
+                Step::Waiting => {}
+                Step::Moving(moving) => display.show(&moving)?,
+            },
+            Err(error) if error.passes() => display.away(&error.to_string()),
+            Err(error) => {
+                display.finish();
+                return Err(error.into());
+            }
+        }
+        if Instant::now() >= deadline {
+            display.finish();
+            let text =
+                format!("{} has not ended its update within {} s; it goes on", update.device, update.timeout);
+            let hint = format!("follow it with `hotshoe twin watch {}`", update.device);
+            return Err(Failure::new(Exit::TempFail, text).hint(hint));
+        }
+        tokio::time::sleep(INTERVAL).await;
+    }
+}
+
+fn conclude(
+    context: &Context<'_>,
+    device: &str,
+    answer: &Answer,
+    ended: Ended,
+    twin: &Value,
+) -> Result<(), Failure> {
+    let (word, failure) = match ended {
+        Ended::Completed => ("completed", None),
+        Ended::Failed { reason } => {
+            let text = format!("the update of {device} failed{}", told(reason.as_deref()));
+            ("failed", Some(Failure::new(Exit::Software, text).hint("it still runs what it ran before")))
+        }
+        Ended::RolledBack { reason } => {
+            let text = format!("the update of {device} was rolled back{}", told(reason.as_deref()));
+            (
+                "rolledBack",
+                Some(
+                    Failure::new(Exit::OsError, text)
+                        .hint("the new image did not prove itself in its trial boot"),
+                ),
+            )
+        }
+    };
+    if context.output.json() {
+        let reported = twin.pointer("/properties/reported").cloned().unwrap_or_default();
+        context.output.document(&json!({
+            "device": device,
+            "outcome": word,
+            "response": { "status": answer.status, "payload": answer.payload },
+            "reported": reported,
+        }))?;
+    } else if failure.is_none() {
+        context.output.line(&format!("{device} {}", context.output.strong(word)))?;
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+fn told(reason: Option<&str>) -> String {
+    reason.map(|reason| format!(": {reason}")).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_payload_is_the_tutorials_with_what_vouches_beside_it() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        let mut update = Update {
+            device: "d".into(),
+            uri: "https://h/a.img".into(),
+            digest: None,
+            size: None,
+            version: None,
+            timeout: 1,
+            response_timeout: 30,
+            connect_timeout: 0,
+        };
+        assert_eq!(payload(&update), json!({"fwPackageUri": "https://h/a.img"}));
+        update.digest = Some(digest.parse().unwrap());
+        update.size = Some(7);
+        update.version = Some("2.0".into());
+        assert_eq!(
+            payload(&update),
+            json!({"fwPackageUri": "https://h/a.img", "digest": digest, "size": 7, "version": "2.0"})
+        );
+    }
+}

@@ -1,0 +1,84 @@
+//! `hotshoe method …`: direct methods.
+
+use hotshoe_core::method::PAYLOAD_LIMIT;
+use serde_json::{Value, json};
+
+use crate::{
+    args::{Invoke, MethodCommand},
+    context::Context,
+    failure::{Exit, Failure},
+    hub::{Answer, Call},
+    input,
+};
+
+/// Carries out a command.
+pub(crate) async fn run(context: &Context<'_>, command: &MethodCommand) -> Result<(), Failure> {
+    let MethodCommand::Invoke(invoke) = command;
+    self::invoke(context, invoke).await
+}
+
+async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
+    let Invoke { device, name, payload, timeout, connect_timeout } = invoke;
+    let payload = match payload {
+        Some(text) => input::json(text, "the payload")?,
+        None => Value::Null,
+    };
+    let size = payload.to_string().len();
+    if size > PAYLOAD_LIMIT {
+        let text = format!("the payload has {size} bytes, the limit is {PAYLOAD_LIMIT}");
+        return Err(Failure::new(Exit::Data, text));
+    }
+    let call = Call { device, name, payload, timeout: *timeout, connect_timeout: *connect_timeout };
+    let answer = context.hub.invoke(call).await?;
+    if context.output.json() {
+        context.output.document(&json!({ "status": answer.status, "payload": answer.payload }))?;
+    } else {
+        context.output.line(&format!("{} {}", context.output.strong("status"), answer.status))?;
+        context.output.line(&format!("{:#}", answer.payload))?;
+    }
+    check(device, name, &answer)
+}
+
+/// A device's status of 400 and above as a failure; the answer was printed already.
+pub(crate) fn check(device: &str, name: &str, answer: &Answer) -> Result<(), Failure> {
+    let exit = match answer.status {
+        ..400 => return Ok(()),
+        400 | 413 | 422 => Exit::Data,
+        401 | 403 => Exit::NoPermission,
+        404 | 501 => Exit::Unavailable,
+        408 | 409 | 429 | 503 | 504 => Exit::TempFail,
+        _ => Exit::Software,
+    };
+    let text = format!("{device} answered {name} with status {}{}", answer.status, reason(&answer.payload));
+    Err(Failure::new(exit, text))
+}
+
+/// What the answer says about it, where it does.
+fn reason(payload: &Value) -> String {
+    let text =
+        payload.pointer("/error/message").or_else(|| payload.get("error")).or_else(|| payload.get("message"));
+    match text.and_then(Value::as_str).or_else(|| payload.as_str()) {
+        Some(text) => format!(": {}", text.chars().take(500).collect::<String>()),
+        None => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_devices_status_decides_the_exit_code() {
+        let told = |status, payload| check("d", "m", &Answer { status, payload });
+        assert_eq!(told(200, json!(null)), Ok(()));
+        assert_eq!(told(-1, json!(null)), Ok(()));
+        let busy =
+            told(409, json!({"error": {"code": "laneTaken", "message": "job j1 is running"}})).unwrap_err();
+        assert_eq!(
+            (busy.exit, busy.text.as_str()),
+            (Exit::TempFail, "d answered m with status 409: job j1 is running")
+        );
+        assert_eq!(told(400, json!("Invalid")).unwrap_err().text, "d answered m with status 400: Invalid");
+        assert_eq!(told(500, json!({})).unwrap_err().exit, Exit::Software);
+    }
+}

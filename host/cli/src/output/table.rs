@@ -1,0 +1,90 @@
+//! Aligned columns: what is needed of a table here, in a page.
+
+/// A table with a heading, or without one as a list of names and values.
+pub(crate) struct Table {
+    heading: Option<Vec<String>>,
+    rows: Vec<Vec<String>>,
+    indent: usize,
+}
+
+const GAP: usize = 2;
+
+impl Table {
+    /// A table with a heading.
+    pub(crate) fn new<const COLUMNS: usize>(heading: [&str; COLUMNS]) -> Self {
+        Table { heading: Some(heading.map(str::to_owned).to_vec()), rows: Vec::new(), indent: 0 }
+    }
+
+    /// A table without a heading, so many blanks from the left.
+    pub(crate) fn plain(indent: usize) -> Self {
+        Table { heading: None, rows: Vec::new(), indent }
+    }
+
+    /// Adds a row. Control characters are shown escaped, so that no device can paint on the terminal.
+    pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [&str; COLUMNS]) {
+        self.rows.push(cells.map(harmless).to_vec());
+    }
+
+    /// The lines: columns as wide as their widest cell, nothing behind the last one.
+    pub(crate) fn lines(&self, colour: bool) -> Vec<String> {
+        let mut widths: Vec<usize> = Vec::new();
+        for row in self.heading.iter().chain(&self.rows) {
+            for (column, cell) in row.iter().enumerate() {
+                let width = cell.chars().count();
+                match widths.get_mut(column) {
+                    Some(widest) => *widest = width.max(*widest),
+                    None => widths.push(width),
+                }
+            }
+        }
+        let line = |row: &Vec<String>| {
+            let mut line = " ".repeat(self.indent);
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(cell);
+                line.push_str(&" ".repeat(GAP + width.saturating_sub(cell.chars().count())));
+            }
+            line.truncate(line.trim_end().len());
+            line
+        };
+        let heading = self
+            .heading
+            .iter()
+            .map(|heading| if colour { format!("\x1b[1m{}\x1b[0m", line(heading)) } else { line(heading) });
+        heading.chain(self.rows.iter().map(line)).collect()
+    }
+}
+
+/// The text with its control characters escaped.
+pub(crate) fn harmless(text: &str) -> String {
+    if !text.chars().any(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars()
+        .flat_map(|one| if one.is_control() { one.escape_default().collect() } else { vec![one] })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned_and_nothing_trails() {
+        let mut table = Table::new(["DEVICE", "STATUS"]);
+        table.row(["pump-7", "enabled"]);
+        table.row(["müller", ""]);
+        table.row(["a-long-name", "x"]);
+        assert_eq!(
+            table.lines(false),
+            ["DEVICE       STATUS", "pump-7       enabled", "müller", "a-long-name  x",]
+        );
+        assert_eq!(table.lines(true)[0], "\x1b[1mDEVICE       STATUS\x1b[0m");
+    }
+
+    #[test]
+    fn no_device_paints_on_the_terminal() {
+        let mut table = Table::plain(2);
+        table.row(["a", "\x1b[2J\n"]);
+        assert_eq!(table.lines(false), ["  a  \\u{1b}[2J\\n"]);
+    }
+}
