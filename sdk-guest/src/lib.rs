@@ -48,7 +48,6 @@ pub mod report;
 pub mod storage;
 pub mod telemetry;
 #[cfg(not(target_arch = "wasm32"))]
-#[doc(hidden)]
 pub mod testing;
 
 #[cfg(target_arch = "wasm32")]

@@ -1,1 +1,0 @@
-pub use crate::bindings::hotshoe::plugin as host;
