@@ -30,10 +30,24 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) enum Packet {
     Connect(Connect),
-    Publish { id: Option<u16>, qos: u8, topic: String, payload: Bytes, retain: bool },
-    Subscribe { id: u16, filters: Vec<(String, u8)> },
-    Unsubscribe { id: u16, filters: Vec<String> },
+    Publish {
+        id: Option<u16>,
+        qos: u8,
+        topic: String,
+        payload: Bytes,
+        retain: bool,
+    },
+    Subscribe {
+        id: u16,
+        filters: Vec<(String, u8)>,
+    },
+    Unsubscribe {
+        id: u16,
+        filters: Vec<String>,
+    },
     Disconnect,
+    /// A packet that asks for nothing but shows that the client is there.
+    Other,
 }
 
 /// A client's first packet.
@@ -70,7 +84,7 @@ impl Protocol {
         Self(connection)
     }
 
-    /// Takes what was read from the wire.
+    /// Takes what was read from the wire. No steps mean that no packet is complete yet.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Step> {
         let mut cursor = Cursor::new(bytes);
         let mut steps = Vec::new();
@@ -136,7 +150,7 @@ impl Protocol {
 
 fn step(event: Event) -> Option<Step> {
     match event {
-        Event::NotifyPacketReceived(packet) => packet_step(packet),
+        Event::NotifyPacketReceived(packet) => Some(packet_step(packet)),
         Event::RequestSendPacket { packet, .. } => {
             Some(Step::Send(Bytes::from(packet.to_continuous_buffer())))
         }
@@ -149,7 +163,7 @@ fn step(event: Event) -> Option<Step> {
     }
 }
 
-fn packet_step(packet: Parsed) -> Option<Step> {
+fn packet_step(packet: Parsed) -> Step {
     let packet = match packet {
         Parsed::V3_1_1Connect(packet) => Packet::Connect(connect(&packet)),
         Parsed::V3_1_1Publish(packet) => Packet::Publish {
@@ -173,9 +187,9 @@ fn packet_step(packet: Parsed) -> Option<Step> {
             filters: packet.entries().iter().map(|filter| filter.as_str().to_owned()).collect(),
         },
         Parsed::V3_1_1Disconnect(_) => Packet::Disconnect,
-        _ => return None,
+        _ => Packet::Other,
     };
-    Some(Step::Packet(packet))
+    Step::Packet(packet)
 }
 
 fn connect(packet: &v3_1_1::Connect) -> Connect {

@@ -188,8 +188,11 @@ impl Session {
                 read = wire.read() => {
                     let bytes = read.map_err(|error| error.to_string())?;
                     let Some(bytes) = bytes else { return Err("the client closed the connection".into()) };
-                    silent_until = Instant::now() + patience;
                     let steps = self.protocol.feed(&bytes);
+                    // A whole packet counts as a sign of life; bytes that drip in do not.
+                    if !steps.is_empty() {
+                        silent_until = Instant::now() + patience;
+                    }
                     if self.handle(wire, steps).await?.is_break() {
                         return Ok(());
                     }
@@ -215,6 +218,7 @@ impl Session {
             match step {
                 Step::Send(bytes) => write(wire, bytes).await?,
                 Step::Close(reason) => return Err(reason),
+                Step::Packet(Packet::Other) => {}
                 Step::Packet(Packet::Disconnect) => return Ok(ControlFlow::Break(())),
                 Step::Packet(Packet::Connect(_)) => return Err("a second CONNECT".into()),
                 Step::Packet(Packet::Subscribe { id, filters }) => {
