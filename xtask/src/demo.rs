@@ -31,7 +31,7 @@ pub(crate) struct Arguments {
 /// Runs the demo; success means that the image is in the slot and the twin says `completed`.
 pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     step("building (the first time takes some minutes)");
-    guests::build()?;
+    guests::build(None)?;
     run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
 
     let folder = tempfile::Builder::new().prefix("hotshoe-demo-").tempdir()?;

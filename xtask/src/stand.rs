@@ -59,9 +59,12 @@ impl Stand {
         let mut ready = String::new();
         let output = hub.stdout.take().context("hotshoe-localhub has no standard output")?;
         BufReader::new(output).read_line(&mut ready)?;
-        let ready: Value = serde_json::from_str(&ready)
-            .with_context(|| format!("hotshoe-localhub did not say that it is ready; see {}", folder.display()))?;
-        let port = |name: &str| ready.get(name).and_then(Value::as_u64).with_context(|| format!("no {name} in {ready}"));
+        let ready: Value = serde_json::from_str(&ready).with_context(|| {
+            format!("hotshoe-localhub did not say that it is ready; see {}", folder.display())
+        })?;
+        let port = |name: &str| {
+            ready.get(name).and_then(Value::as_u64).with_context(|| format!("no {name} in {ready}"))
+        };
         let stand = Self {
             folder: folder.to_path_buf(),
             programs,
@@ -171,8 +174,11 @@ restart = true
 
     /// Waits until the device answers a direct method.
     pub(crate) fn await_device(&self) -> Result<()> {
-        run(self.hotshoe().args(["method", "invoke", DEVICE, "hotshoe.ping", "--connect-timeout", "60"]).stdout(Stdio::null()))
-            .with_context(|| format!("the device did not come up; see {}/hotshoed.log", self.folder.display()))
+        run(self
+            .hotshoe()
+            .args(["method", "invoke", DEVICE, "hotshoe.ping", "--connect-timeout", "60"])
+            .stdout(Stdio::null()))
+        .with_context(|| format!("the device did not come up; see {}/hotshoed.log", self.folder.display()))
     }
 
     /// The operator's tool, pointed at this hub.

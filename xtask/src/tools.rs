@@ -45,7 +45,8 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     if !output.status.success() {
         bail!("{} ended with {}", line(command), output.status);
     }
-    String::from_utf8(output.stdout).with_context(|| format!("{} printed something that is not UTF-8", line(command)))
+    String::from_utf8(output.stdout)
+        .with_context(|| format!("{} printed something that is not UTF-8", line(command)))
 }
 
 /// The first of these programs' absence, as one line that says how to get it.

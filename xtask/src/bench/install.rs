@@ -20,7 +20,8 @@ use crate::{
 pub(super) fn rows() -> Result<Vec<Row>> {
     require("curl", "curl")?;
     let folder = tempfile::tempdir_in(target())?;
-    let mut stand = Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1024, unsigned: "digest" })?;
+    let mut stand =
+        Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1024, unsigned: "digest" })?;
     let mut rows = vec![
         throughput(&stand, "install.64mib_ratio", 64, 5)?,
         throughput(&stand, "install.1gib_ratio", 1024, 3)?,
@@ -99,7 +100,14 @@ fn peak_of_update(stand: &Stand, mib: u64) -> Result<f64> {
     let digest = sha256(&stand.folder.join(format!("images/{mib}.img")))?;
     let mut update = stand
         .hotshoe()
-        .args(["firmware", "update", DEVICE, &stand.image_url(&format!("{mib}.img")), "--version", &mib.to_string()])
+        .args([
+            "firmware",
+            "update",
+            DEVICE,
+            &stand.image_url(&format!("{mib}.img")),
+            "--version",
+            &mib.to_string(),
+        ])
         .arg("--digest")
         .arg(format!("sha256:{digest}"))
         .stdout(Stdio::null())

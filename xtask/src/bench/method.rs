@@ -33,11 +33,13 @@ fn host_side() -> Result<Row> {
 /// The same two through REST, local hub, MQTT and TLS.
 fn through_hub() -> Result<Row> {
     let folder = tempfile::tempdir()?;
-    let mut stand = Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1, unsigned: "digest" })?;
+    let mut stand =
+        Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1, unsigned: "digest" })?;
     stand.start_device()?;
     stand.await_device()?;
     let p50 = |method: &str| -> Result<f64> {
-        let figures = capture(stand.hotshoe().args(["--json", "method", "invoke", DEVICE, method, "--repeat", "500"]))?;
+        let figures =
+            capture(stand.hotshoe().args(["--json", "method", "invoke", DEVICE, method, "--repeat", "500"]))?;
         number(&serde_json::from_str(&figures)?, "/p50Microseconds")
     };
     p50("ping")?;
@@ -52,5 +54,8 @@ fn through_hub() -> Result<Row> {
 }
 
 fn number(value: &Value, pointer: &str) -> Result<f64> {
-    value.pointer(pointer).and_then(Value::as_f64).with_context(|| format!("no number at {pointer} in {value}"))
+    value
+        .pointer(pointer)
+        .and_then(Value::as_f64)
+        .with_context(|| format!("no number at {pointer} in {value}"))
 }

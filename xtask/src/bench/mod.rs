@@ -41,14 +41,16 @@ pub(crate) struct Row {
 /// Measures and prints all rows.
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     println!("bench: building in release");
-    guests::build()?;
+    guests::build(None)?;
     // One at a time: built together, hotshoed would get the compiler of hotshoe-aot linked in.
     for package in ["hotshoe-aot", "hotshoed", "hotshoe-localhub", "hotshoe"] {
         run(cargo().args(["build", "--quiet", "--release", "--package", package]))?;
     }
     run(cargo().args(["build", "--quiet", "--release", "--package", "hotshoed", "--examples"]))?;
 
-    let wanted = |prefix: &str| arguments.only.as_deref().is_none_or(|only| prefix.starts_with(only) || only.starts_with(prefix));
+    let wanted = |prefix: &str| {
+        arguments.only.as_deref().is_none_or(|only| prefix.starts_with(only) || only.starts_with(prefix))
+    };
     let mut rows = Vec::new();
     if wanted("binary") {
         rows.push(binary()?);
@@ -68,7 +70,8 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     print(&rows);
     if let Some(file) = &arguments.json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
-        fs::write(file, serde_json::to_string_pretty(&rows)?).with_context(|| format!("could not write {}", file.display()))?;
+        fs::write(file, serde_json::to_string_pretty(&rows)?)
+            .with_context(|| format!("could not write {}", file.display()))?;
     }
     Ok(())
 }
@@ -80,7 +83,9 @@ impl Row {
 }
 
 fn binary() -> Result<Row> {
-    let mib = |name: &str| -> Result<f64> { Ok(fs::metadata(target().join("release").join(name))?.len() as f64 / f64::from(1 << 20)) };
+    let mib = |name: &str| -> Result<f64> {
+        Ok(fs::metadata(target().join("release").join(name))?.len() as f64 / f64::from(1 << 20))
+    };
     let (daemon, compiler) = (mib("hotshoed")?, mib("hotshoe-aot")?);
     Ok(Row {
         name: "binary.stripped_mib",
