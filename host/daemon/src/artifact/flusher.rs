@@ -1,13 +1,17 @@
 //! Makes a file on its way durable while it is being written.
 //!
 //! A thread of its own flushes the bytes and then notes in the journal how many are safe. So a power cut costs a
-//! few MiB, and neither the network nor the writer waits for the disk's flush: a request that comes while one is
-//! under way is dropped, the next one covers it. A flush that failed is final; the writer learns it at the end.
+//! few MiB, and neither the network nor the writer waits for the disk's flush: requests that come while one is
+//! under way become one, for the last position. A flush that failed is final; the writer learns it at the end.
 
 use std::{
     fs::File,
     io,
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{SyncSender, sync_channel},
+    },
     thread::JoinHandle,
 };
 
@@ -17,7 +21,8 @@ use crate::state::StateDir;
 /// The thread. Stop it to learn whether all flushes were well.
 #[derive(Debug)]
 pub(super) struct Flusher {
-    requests: SyncSender<u64>,
+    wanted: Arc<AtomicU64>,
+    wake: SyncSender<()>,
     thread: JoinHandle<Result<(), ArtifactError>>,
 }
 
@@ -31,27 +36,34 @@ impl Flusher {
     ) -> Result<Self, ArtifactError> {
         let file = file.try_clone().map_err(ArtifactError::io("open a partial file again"))?;
         let name = name.to_owned();
-        let (requests, wanted) = sync_channel::<u64>(1);
+        let wanted = Arc::new(AtomicU64::new(0));
+        let last = Arc::clone(&wanted);
+        let (wake, woken) = sync_channel::<()>(1);
         let thread = std::thread::Builder::new()
             .name("artifact-flush".to_owned())
             .spawn(move || {
-                for position in wanted {
-                    flush(&file, &state, &name, &mut journal, position)?;
+                for () in woken {
+                    let position = last.load(Ordering::Acquire);
+                    if position > journal.durable {
+                        flush(&file, &state, &name, &mut journal, position)?;
+                    }
                 }
                 Ok(())
             })
             .map_err(ArtifactError::io("start the flushing thread"))?;
-        Ok(Self { requests, thread })
+        Ok(Self { wanted, wake, thread })
     }
 
     /// Asks for the bytes before `position`, all written already, to be made durable soon.
     pub(super) fn request(&self, position: u64) {
-        let _ = self.requests.try_send(position);
+        self.wanted.store(position, Ordering::Release);
+        // A full queue wakes the thread anyway, and it will see this position.
+        let _ = self.wake.try_send(());
     }
 
     /// Waits for the flush under way and tells whether all of them were well.
     pub(super) fn stop(self) -> Result<(), ArtifactError> {
-        drop(self.requests);
+        drop(self.wake);
         match self.thread.join() {
             Ok(result) => result,
             Err(_) => {

@@ -106,14 +106,18 @@ impl Partial {
     ///
     /// Sets room aside for all of it: with an origin that tells its size, a full disk shows here.
     pub fn begin(&mut self, origin: Origin, resumes: bool) -> Result<(), ArtifactError> {
-        self.stop_flusher()?;
-        if !resumes {
+        if resumes {
+            self.pause()?;
+        } else {
             self.restart()?;
         }
-        self.reserve(origin.total.unwrap_or(self.position.saturating_add(ROOM_STEP)))?;
-        if let Some(total) = origin.total {
-            let file = &self.file;
-            self.claim.store.retry_with_room(total, || disk::preallocate(file, total))?;
+        match origin.total {
+            Some(total) => {
+                self.reserve(total)?;
+                let file = &self.file;
+                self.claim.store.retry_with_room(total, || disk::preallocate(file, total))?;
+            }
+            None => self.reserve_ahead(self.position)?,
         }
         let durable = self.position.min(self.flushed);
         let journal = Journal { origin: origin.clone(), digest: self.digest.clone(), durable };
@@ -244,6 +248,12 @@ impl Drop for Partial {
     fn drop(&mut self) {
         if let Some(flusher) = self.flusher.take() {
             let _ = flusher.stop();
+        }
+        // An empty beginning is none. After `finish` the name is gone already.
+        if self.position == 0 {
+            let store = &self.claim.store.0;
+            let _ = store.partial.remove_file(&self.claim.name);
+            store.books().partial.remove(&self.claim.name);
         }
     }
 }

@@ -160,10 +160,10 @@ impl<'a> Fetch<'a> {
         from: Url,
     ) -> Result<Step, FetchError> {
         let wanted = self.request.size;
-        if let (Some(expected), Some(actual)) = (wanted, origin.total) {
-            if expected != actual {
-                return Err(FetchError::Size { expected, actual });
-            }
+        if let (Some(expected), Some(actual)) = (wanted, origin.total)
+            && expected != actual
+        {
+            return Err(FetchError::Size { expected, actual });
         }
         let total = origin.total.or(wanted);
         let origin = Origin { total, ..origin };

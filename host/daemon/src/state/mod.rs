@@ -123,10 +123,10 @@ impl StateDir {
             if !entry.file_type().map_err(io)?.is_file() {
                 continue;
             }
-            if let Ok(name) = entry.file_name().into_string() {
-                if validate(&name).is_ok() {
-                    names.push(name);
-                }
+            if let Ok(name) = entry.file_name().into_string()
+                && validate(&name).is_ok()
+            {
+                names.push(name);
             }
         }
         names.sort();
