@@ -64,6 +64,9 @@ struct Desk {
 struct Recent {
     request_id: String,
     name: String,
+    /// Where it was delivered first: with the request id, this names the call.
+    origin: u64,
+    /// Where it was delivered last: its answer goes there.
     connection: u64,
     answer: Option<(i32, Vec<u8>)>,
 }
@@ -142,6 +145,7 @@ impl Inner {
             desk.recent.push_back(Recent {
                 request_id: delivery.request_id.to_owned(),
                 name: delivery.name.to_owned(),
+                origin: connection,
                 connection,
                 answer: None,
             });
@@ -179,20 +183,20 @@ impl Inner {
         }
     }
 
-    fn answer(&self, request_id: &str, connection: u64, response: MethodResponse) {
+    /// Answers the call that was first delivered over connection `origin`.
+    fn answer(&self, request_id: &str, origin: u64, response: MethodResponse) {
         let (status, body) = response.encode();
         let mut desk = lock(&self.desk);
-        // A redelivery may have moved the call to a later connection.
-        let mut connection = connection;
-        let seen = desk
+        let mut connection = origin;
+        let call = desk
             .recent
             .iter_mut()
             .rev()
-            .find(|recent| recent.request_id == request_id && recent.answer.is_none());
-        if let Some(seen) = seen {
-            connection = seen.connection;
+            .find(|recent| recent.origin == origin && recent.request_id == request_id);
+        if let Some(call) = call {
+            connection = call.connection;
             if body.len() <= ANSWER_LIMIT {
-                seen.answer = Some((status, body.clone()));
+                call.answer = Some((status, body.clone()));
             }
         }
         if desk.link.as_ref().is_some_and(|link| link.number() == connection) {

@@ -79,8 +79,9 @@ impl Session {
                 attempt = 0;
             }
             if settled.is_some() {
-                (refusals, clean) = (0, false);
+                refusals = 0;
             }
+            clean = false;
             let wait = match ended {
                 Ended::Left(Leaving::Shutdown) => break,
                 Ended::Left(Leaving::Renewal) => continue,
@@ -98,7 +99,7 @@ impl Session {
                 }
                 Ended::Lost(lost) => {
                     // A packet that is too large and kept by the hub would come again on every connection.
-                    clean |= matches!(lost, Lost::Oversize { .. });
+                    clean = matches!(lost, Lost::Oversize { .. });
                     let wait = self.settings.pace.reconnect.delay(attempt, rand::random());
                     attempt = attempt.saturating_add(1);
                     tracing::warn!(error = %lost, ?wait, "no connection to the hub");

@@ -1,0 +1,123 @@
+//! A device under test: settings with short waits, a state directory that outlives a kill, a session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use hotshoe_core::method::MethodResponse;
+use hotshoed::hub::{self, Backoff, Hub, HubSettings, MethodCall};
+use hotshoed::state::StateDir;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::{Broker, PATIENCE};
+
+pub(crate) const NAME: &str = "dev-1";
+pub(crate) const KEY: &str = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+/// The device's wall clock when a test begins.
+pub(crate) const NOW: u64 = 1_893_456_000;
+
+/// Where the device's state lives from one run to the next.
+pub(crate) struct Disk(pub(crate) TempDir);
+
+impl Disk {
+    pub(crate) fn new() -> Disk {
+        Disk(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn state(&self) -> StateDir {
+        StateDir::new(Dir::open_ambient_dir(self.0.path(), ambient_authority()).unwrap())
+    }
+}
+
+/// One run of the device, in a runtime of its own so that it can die as a whole.
+pub(crate) struct Device {
+    pub(crate) hub: Hub,
+    task: JoinHandle<()>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) clock: Arc<AtomicU64>,
+    runtime: Option<Runtime>,
+}
+
+pub(crate) fn settings(broker: &Broker) -> (HubSettings, Arc<AtomicU64>) {
+    let connection = format!("HostName=localhost;DeviceId={NAME};SharedAccessKey={KEY}").parse().unwrap();
+    let clock = Arc::new(AtomicU64::new(NOW));
+    let ticking = Arc::clone(&clock);
+    let mut settings = HubSettings::new(
+        connection,
+        Arc::clone(&broker.roots),
+        Arc::new(move || ticking.load(Ordering::SeqCst)),
+    );
+    settings.port = Some(broker.port);
+    let milliseconds = Duration::from_millis;
+    let quick = Backoff { floor: milliseconds(1), base: milliseconds(2), cap: milliseconds(20) };
+    settings.pace.reconnect = quick;
+    settings.pace.refused = quick;
+    settings.pace.throttled = quick;
+    settings.pace.progress = milliseconds(20);
+    (settings, clock)
+}
+
+impl Device {
+    pub(crate) fn start(broker: &Broker, disk: &Disk) -> Device {
+        Device::start_with(broker, disk, |_| {})
+    }
+
+    pub(crate) fn start_with(broker: &Broker, disk: &Disk, change: impl FnOnce(&mut HubSettings)) -> Device {
+        let (mut settings, clock) = settings(broker);
+        change(&mut settings);
+        let shutdown = CancellationToken::new();
+        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let (hub, task) = {
+            let _entered = runtime.enter();
+            hub::start(settings, disk.state(), shutdown.clone()).unwrap()
+        };
+        Device { hub, task, shutdown, clock, runtime: Some(runtime) }
+    }
+
+    /// The process dies where it stands: no farewell, no flush.
+    pub(crate) async fn kill(mut self) {
+        self.end().await;
+    }
+
+    /// The process ends as it should.
+    pub(crate) async fn stop(mut self) {
+        self.shutdown.cancel();
+        tokio::time::timeout(PATIENCE, &mut self.task).await.expect("the session ends").unwrap();
+        self.end().await;
+    }
+
+    /// Drops every task where it stands; a write that has begun comes to its end, as in the kernel.
+    async fn end(&mut self) {
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    /// The next call that was handed on.
+    pub(crate) async fn call(&mut self) -> MethodCall {
+        tokio::time::timeout(PATIENCE, self.hub.calls.recv()).await.expect("a call in time").expect("a call")
+    }
+
+    /// Waits until the outbox is empty.
+    pub(crate) async fn flushed(&self) {
+        assert!(self.hub.outbox.flush(PATIENCE).await, "the outbox did not become empty");
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+pub(crate) fn reply(call: MethodCall, status: i32) {
+    let payload = json!({"method": call.name});
+    call.reply.send(MethodResponse { status, payload }).unwrap();
+}

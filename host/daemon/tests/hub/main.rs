@@ -1,0 +1,14 @@
+//! The hub session against a hub that misbehaves on purpose, over real TLS sockets and real files.
+//!
+//! `broker` is a small IoT Hub with a script: it serves one device truthfully until the script says otherwise.
+//! No test sleeps; each waits for something to be true and fails when it is not within [`broker::PATIENCE`].
+
+mod broker;
+mod device;
+
+mod credentials;
+mod desired;
+mod link;
+mod methods;
+mod reported;
+mod telemetry;
