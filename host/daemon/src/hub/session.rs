@@ -155,7 +155,9 @@ impl Session {
             metrics.connects.inc();
             outbox.linked(true);
             connected.send_replace(true);
+            // In this order: the GET of a new connection goes before any patch.
             tokio::select! {
+                biased;
                 lost = desired.follow(&requests, &mut changes, outbox, &settings.pace) => lost,
                 lost = reporter::run(outbox, &requests, &settings.pace, metrics) => lost,
                 lost = telemetry.run(&link, &settings.pace, metrics) => lost,

@@ -3,6 +3,9 @@
 //! `broker` is a small IoT Hub with a script: it serves one device truthfully until the script says otherwise.
 //! No test sleeps; each waits for something to be true and fails when it is not within [`broker::PATIENCE`].
 
+// Everything here is a test, the helpers too.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod broker;
 mod device;
 
