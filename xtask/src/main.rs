@@ -1,6 +1,14 @@
 //! The single door for a developer: `cargo xtask <task>`. A list of tasks, each in a file of its own.
 
+#![allow(clippy::print_stdout)] // a developer reads it
+
+mod bench;
+mod demo;
 mod guests;
+mod layers;
+mod stand;
+mod test;
+mod tools;
 mod wit;
 
 use clap::Parser;
@@ -9,15 +17,27 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask")]
 enum Task {
+    /// Shows the main job: a hub, a device, an update with a restart in the middle.
+    Demo(demo::Arguments),
+    /// Runs everything that must hold before a change lands.
+    Test(test::Arguments),
+    /// Measures what the main job costs, beside a neighbour measured in the same run.
+    Bench(bench::Arguments),
     /// Builds the plugins and the test guests into target/guests, each with its manifest embedded.
     Guests(guests::Arguments),
+    /// Checks who imports what, and that no file is too long.
+    Layers,
     /// Checks the contract in wit/: that it parses, and that every item has words and a version.
     Wit,
 }
 
 fn main() -> anyhow::Result<()> {
     match Task::parse() {
+        Task::Demo(arguments) => demo::run_demo(&arguments),
+        Task::Test(arguments) => test::run_tests(&arguments),
+        Task::Bench(arguments) => bench::run_bench(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
+        Task::Layers => layers::check(),
         Task::Wit => wit::run(),
     }
 }

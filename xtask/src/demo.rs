@@ -1,0 +1,132 @@
+//! `cargo xtask demo`: the main job, watched by a person.
+//!
+//! Builds what it needs, starts a local hub and a device, publishes an image, runs the operator's command and ends with
+//! the twin. Every program is the real one; only boot loader and init are simulated.
+
+use std::{
+    fs,
+    io::{IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::{
+    guests,
+    stand::{DEVICE, Options, Stand, make_image, sha256},
+    tools::{cargo, run},
+};
+
+/// What the demo installs, and what becomes of the stand.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The image to install; 64 MiB of random bytes otherwise.
+    #[arg(long)]
+    image: Option<PathBuf>,
+    /// Leave hub and device running at the end, and print how to talk to them.
+    #[arg(long)]
+    keep: bool,
+}
+
+/// Runs the demo; success means that the image is in the slot and the twin says `completed`.
+pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
+    step("building (the first time takes some minutes)");
+    guests::build(None)?;
+    run(cargo().args(["build", "--quiet", "--workspace", "--bins"]))?;
+
+    let folder = tempfile::Builder::new().prefix("hotshoe-demo-").tempdir()?;
+    step(&format!("starting a local hub and a device in {}", folder.path().display()));
+    let image = prepare_image(folder.path(), arguments.image.as_deref())?;
+    let size = fs::metadata(&image)?.len();
+    let options = Options { profile: "debug", slot_mib: size.div_ceil(1 << 20).max(1), unsigned: "digest" };
+    let mut stand = Stand::start(folder.path(), &options)?;
+    stand.start_device()?;
+    stand.await_device()?;
+
+    let name = image.file_name().context("the image has no file name")?.to_string_lossy().into_owned();
+    let digest = sha256(&image)?;
+    step(&format!("updating {DEVICE} to {name}, {size} bytes, sha256:{digest}"));
+    run(stand
+        .hotshoe()
+        .args(["firmware", "update", DEVICE, &stand.image_url(&name), "--version", "2.0.0"])
+        .arg("--size")
+        .arg(size.to_string())
+        .arg("--digest")
+        .arg(format!("sha256:{digest}")))
+    .with_context(|| logs(&stand))?;
+
+    if !same_start(&image, &stand.slot("b"))? {
+        bail!("slot b does not hold the image; {}", logs(&stand));
+    }
+    step("the slot holds the image byte for byte; the twin's reported properties:");
+    println!("{}", serde_json::to_string_pretty(&stand.reported()?)?);
+    if arguments.keep {
+        keep(&mut stand, &folder.keep())?;
+    }
+    println!("demo: completed");
+    Ok(())
+}
+
+fn prepare_image(folder: &Path, given: Option<&Path>) -> Result<PathBuf> {
+    let images = folder.join("images");
+    fs::create_dir_all(&images)?;
+    let Some(given) = given else {
+        let image = images.join("firmware-2.0.0.img");
+        make_image(&image, 64)?;
+        return Ok(image);
+    };
+    let name = given.file_name().with_context(|| format!("{} is not a file", given.display()))?;
+    let image = images.join(name);
+    fs::copy(given, &image).with_context(|| format!("could not read the image {}", given.display()))?;
+    Ok(image)
+}
+
+/// Whether the slot begins with the image.
+fn same_start(image: &Path, slot: &Path) -> Result<bool> {
+    let mut left = std::io::BufReader::with_capacity(1 << 20, fs::File::open(image)?);
+    let mut right = std::io::BufReader::with_capacity(1 << 20, fs::File::open(slot)?);
+    let (mut one, mut other) = (vec![0; 1 << 20], vec![0; 1 << 20]);
+    loop {
+        let read = left.read(&mut one)?;
+        if read == 0 {
+            return Ok(true);
+        }
+        let (Some(wanted), Some(found)) = (one.get(..read), other.get_mut(..read)) else { return Ok(false) };
+        if right.read_exact(found).is_err() || wanted != found {
+            return Ok(false);
+        }
+    }
+}
+
+fn keep(stand: &mut Stand, folder: &Path) -> Result<()> {
+    let command = stand.hotshoe();
+    let words: Vec<_> = std::iter::once(command.get_program())
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect();
+    let line = words.join(" ");
+    println!("\nhub and device keep running in {}; try:", folder.display());
+    println!("  {line} method invoke {DEVICE} ping '{{\"hello\":\"world\"}}'");
+    println!("  {line} method invoke {DEVICE} hotshoe.status");
+    println!("  {line} twin watch {DEVICE}");
+    println!("  {line} method invoke {DEVICE} reboot");
+    println!("  tail -f {}/hotshoed.log", folder.display());
+    println!("Press Enter to stop.");
+    if std::io::stdin().read_line(&mut String::new())? == 0 {
+        // No terminal to press Enter on: run until somebody ends it.
+        stand.wait()?;
+    }
+    Ok(())
+}
+
+fn logs(stand: &Stand) -> String {
+    let tail = fs::read_to_string(stand.folder.join("hotshoed.log")).unwrap_or_default();
+    let lines: Vec<_> = tail.lines().collect();
+    let from = lines.len().saturating_sub(20);
+    format!("the end of the device's log:\n{}", lines.get(from..).unwrap_or_default().join("\n"))
+}
+
+fn step(text: &str) {
+    let (bold, plain) = if std::io::stdout().is_terminal() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+    println!("{bold}demo: {text}{plain}");
+}
