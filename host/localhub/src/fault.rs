@@ -53,6 +53,9 @@ pub enum Fault {
     /// A body is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
+    /// The hub is full.
+    #[error("{0}")]
+    Unavailable(String),
     /// The device did not answer in time.
     #[error("Timed out waiting for the response from device.")]
     GatewayTimeout(Duration),
@@ -95,6 +98,7 @@ impl Fault {
             Self::DeviceAlreadyExists(_) => (409_001, "DeviceAlreadyExists"),
             Self::PreconditionFailed(_) => (412_001, "PreconditionFailed"),
             Self::TooLarge(_) => (413_001, "MessageTooLarge"),
+            Self::Unavailable(_) => (503_001, "ServiceUnavailable"),
             Self::GatewayTimeout(_) => (504_101, "GatewayTimeout"),
             Self::Internal(_) => (500_001, "ServerError"),
         }

@@ -131,7 +131,7 @@ impl Hub {
     }
 
     /// Ends the connections of a device now. True if it had one.
-    pub fn disconnect(&self, device: &str) -> bool {
+    pub fn disconnect(&self, device: &Name) -> bool {
         self.links.close(device, "an operator asked for it")
     }
 
@@ -139,7 +139,7 @@ impl Hub {
     pub fn refuse(&self, name: &Name, period: Duration) {
         let until = Instant::now() + period;
         self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), until);
-        self.links.close(name.device_id(), "an operator refuses the device for a while");
+        self.links.close(name, "an operator refuses the device for a while");
     }
 
     /// True while [`Hub::refuse`] holds.

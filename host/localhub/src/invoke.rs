@@ -50,7 +50,9 @@ impl Hub {
                 format!("the payload has {} bytes, more than {}", payload.len(), method::PAYLOAD_LIMIT);
             return Err(Fault::TooLarge(text));
         }
-        self.record(name).await?;
+        if !self.links.is_connected(name) {
+            self.record(name).await?; // a connected device is a registered one
+        }
         let request_id = format!("{:016x}", rand::rng().random::<u64>());
         let topic = topic::method_request(&call.method, &request_id);
         let mut changes = self.links.changes();

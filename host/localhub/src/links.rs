@@ -107,10 +107,13 @@ impl Links {
         self.changed.send_modify(|last| *last += 1);
     }
 
-    /// Ends a device's connection and those of its modules. True if there was one.
-    pub(crate) fn close(&self, device: &str, reason: &'static str) -> bool {
+    /// Ends an identity's connection, and for a device those of its modules too. True if there was one.
+    pub(crate) fn close(&self, name: &Name, reason: &'static str) -> bool {
         let mut links = self.lock();
-        let names: Vec<Name> = links.keys().filter(|name| name.device_id() == device).cloned().collect();
+        let below = |other: &&Name| {
+            *other == name || (name.module_id().is_none() && other.device_id() == name.device_id())
+        };
+        let names: Vec<Name> = links.keys().filter(below).cloned().collect();
         for name in &names {
             if let Some(link) = links.remove(name) {
                 link.end(reason, None);

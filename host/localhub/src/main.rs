@@ -3,7 +3,7 @@
 //! When it listens, one line of JSON on standard output says where; logs go to standard error (`RUST_LOG` chooses
 //! how much).
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -56,7 +56,11 @@ struct Serve {
 #[tokio::main]
 async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr)
+        .init();
     let Command::Serve(serve) = Arguments::parse().command;
     match run(serve).await {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,7 @@ impl LocalHub {
             images: settings.images.map(Arc::new),
             tasks: tasks.clone(),
             stop: stop.clone(),
+            web_sockets: Arc::new(Semaphore::new(rest::MOST_WEB_SOCKETS)),
         };
         let acceptor = TlsAcceptor::from(tls.https);
         tasks.spawn(rest::listen(https, acceptor, rest::router(service), tasks.clone(), stop.clone()));

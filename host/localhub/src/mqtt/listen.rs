@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::timeout_at;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::session::{CONNECT_WITHIN, Peer, serve};
+use super::session::{Peer, serve};
 use super::wire::StreamWire;
 use crate::hub::Hub;
 use crate::tls::ClientCertificate;
@@ -47,7 +47,7 @@ pub(crate) async fn listen(
         let (acceptor, hub, stop) = (acceptor.clone(), Arc::clone(&hub), stop.clone());
         tasks.spawn(async move {
             let _permit = permit;
-            open(stream, acceptor, hub, address.to_string(), stop).await;
+            open(stream, acceptor, hub, Peer::new(address.to_string()), stop).await;
         });
     }
 }
@@ -56,23 +56,23 @@ async fn open(
     stream: TcpStream,
     acceptor: TlsAcceptor,
     hub: Arc<Hub>,
-    address: String,
+    mut peer: Peer,
     stop: CancellationToken,
 ) {
     if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%address, %error, "cannot set TCP_NODELAY");
+        tracing::debug!(peer = %peer.address, %error, "cannot set TCP_NODELAY");
     }
     let handshake = tokio::select! {
-        handshake = timeout(CONNECT_WITHIN, acceptor.accept(stream)) => handshake,
+        handshake = timeout_at(peer.connect_by, acceptor.accept(stream)) => handshake,
         () = stop.cancelled() => return,
     };
     match handshake {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
-            let certificate = certificates.and_then(|chain| chain.first()).map(ClientCertificate::of);
-            serve(StreamWire::new(stream), hub, Peer { address, certificate }, stop).await;
+            peer.certificate = certificates.and_then(|chain| chain.first()).map(ClientCertificate::of);
+            serve(StreamWire::new(stream), hub, peer, stop).await;
         }
-        Ok(Err(error)) => tracing::info!(%address, %error, "TLS handshake failed"),
-        Err(_elapsed) => tracing::info!(%address, "TLS handshake did not finish in time"),
+        Ok(Err(error)) => tracing::info!(peer = %peer.address, %error, "TLS handshake failed"),
+        Err(_elapsed) => tracing::info!(peer = %peer.address, "TLS handshake did not finish in time"),
     }
 }

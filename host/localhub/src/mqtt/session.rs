@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::filters::Subscriptions;
@@ -23,20 +23,29 @@ use crate::links::{Command, QUEUE};
 use crate::store::Session as Kept;
 use crate::tls::ClientCertificate;
 
-/// From the TCP connection to the CONNECT packet, TLS included.
-pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+/// From the TCP (or WebSocket) connection to the CONNECT packet, TLS included.
+const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 /// IoT Hub's longest patience with a silent client: 29.45 minutes.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1767);
 /// How long a client may leave what it is sent unread.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
 
 /// What is known of a client before it says anything.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct Peer {
     /// Its address, for the log.
     pub(crate) address: String,
     /// Its client certificate; that it holds the key was proved by TLS.
     pub(crate) certificate: Option<ClientCertificate>,
+    /// Its CONNECT must have come by then.
+    pub(crate) connect_by: Instant,
+}
+
+impl Peer {
+    /// A client that opened its connection just now.
+    pub(crate) fn new(address: String) -> Self {
+        Self { address, certificate: None, connect_by: Instant::now() + CONNECT_WITHIN }
+    }
 }
 
 /// Why a connection ended; the text goes to the log.
@@ -45,7 +54,7 @@ pub(super) type End = String;
 /// Serves a connection to its end.
 pub(crate) async fn serve(mut wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: CancellationToken) {
     let mut protocol = Protocol::new();
-    let first = timeout(CONNECT_WITHIN, first_packet(&mut wire, &mut protocol));
+    let first = timeout_at(peer.connect_by, first_packet(&mut wire, &mut protocol));
     let end = match first.await {
         Ok(Ok((connect, rest))) => begin(&mut wire, protocol, hub, &peer, stop, connect, rest).await,
         Ok(Err(end)) => end,

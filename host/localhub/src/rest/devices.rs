@@ -171,7 +171,7 @@ async fn delete_named(service: &Service, name: Name, headers: &HeaderMap) -> Res
             *record = None;
             Ok(())
         })?;
-        hub.links.close(name.device_id(), "its identity was deleted");
+        hub.links.close(&name, "its identity was deleted");
         Ok(())
     };
     service.hub.blocking(delete).await?;
@@ -217,7 +217,7 @@ fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -
         Ok(record.clone())
     })?;
     if !record.is_enabled() {
-        hub.links.close(name.device_id(), "its identity was disabled");
+        hub.links.close(name, "its identity was disabled");
     }
     Ok(record)
 }

@@ -22,7 +22,7 @@ pub(super) async fn disconnect(
 ) -> Result<Response, Fault> {
     let name = Name::device(&id)?;
     service.authorize(&headers, Right::Owner, &name.resource())?;
-    let was_connected = service.hub.disconnect(name.device_id());
+    let was_connected = service.hub.disconnect(&name);
     Ok(answer(json!({"wasConnected": was_connected}).to_string()))
 }
 

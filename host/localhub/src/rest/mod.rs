@@ -24,6 +24,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::from_fn;
 use axum::response::Response;
 use axum::routing::{any, get, post};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -39,7 +40,11 @@ pub(crate) struct Service {
     pub(crate) images: Option<Arc<PathBuf>>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) web_sockets: Arc<Semaphore>,
 }
+
+/// How many WebSockets may be open.
+pub(crate) const MOST_WEB_SOCKETS: usize = 20_000;
 
 /// All paths.
 pub(crate) fn router(service: Service) -> Router {

@@ -1,5 +1,7 @@
 //! MQTT in a WebSocket at `/$iothub/websocket`, beside REST on the same port (`iothub.md` §1.1).
 
+use std::sync::Arc;
+
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::http::HeaderMap;
@@ -29,11 +31,14 @@ pub(super) async fn upgrade(
         .find(|protocol| protocol.eq_ignore_ascii_case("mqtt"))
         .map(str::to_owned)
         .ok_or_else(|| Fault::Format("the WebSocket does not offer the subprotocol mqtt".into()))?;
-    let peer = Peer { address: "websocket".into(), certificate: None };
+    let room = Arc::clone(&service.web_sockets).try_acquire_owned();
+    let room = room.map_err(|_| Fault::Unavailable("too many WebSockets are open".into()))?;
+    let peer = Peer::new("websocket".into());
     Ok(upgrade.protocols([offered]).max_message_size(LARGEST).max_frame_size(LARGEST).on_upgrade(
         move |socket| async move {
             let session = serve(WebSocketWire(socket), service.hub, peer, service.stop);
             drop(service.tasks.spawn(session).await);
+            drop(room);
         },
     ))
 }

@@ -11,3 +11,4 @@ mod methods;
 mod mqtt;
 mod rest;
 mod twins;
+mod websocket;

@@ -10,9 +10,13 @@ standard input.
 import json
 import sys
 import threading
+import time
 from datetime import datetime, timezone
 
 from azure.iot.device import IoTHubDeviceClient, MethodResponse
+
+PHASES = [("standBy", "logTime"), ("downloading", "downloadComplete"), ("applying", "startedApplyingImage"),
+          ("completed", "lastFirmwareUpdate")]
 
 
 def tell(**what):
@@ -27,10 +31,9 @@ def main():
     def update():
         def now():
             return datetime.now(timezone.utc).isoformat()
-        client.patch_twin_reported_properties({"firmwareStatus": "standBy", "logTime": now()})
-        client.patch_twin_reported_properties({"firmwareStatus": "downloading", "downloadComplete": now()})
-        client.patch_twin_reported_properties({"firmwareStatus": "applying", "startedApplyingImage": now()})
-        client.patch_twin_reported_properties({"firmwareStatus": "completed", "lastFirmwareUpdate": now()})
+        for status, when in PHASES:
+            client.patch_twin_reported_properties({"firmwareStatus": status, when: now()})
+            time.sleep(0.8)  # longer than a service app waits between two looks
 
     def answer(request):
         tell(method=request.name, payload=request.payload)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -40,7 +39,7 @@ class Hub:
 
     def _read(self, stream):
         for line in stream:
-            self.lines.append(re.sub("\x1b\\[[0-9;]*m", "", line))
+            self.lines.append(line)
 
     def logged(self, *words):
         """How many lines of the log hold all of the words."""
