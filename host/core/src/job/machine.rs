@@ -5,7 +5,8 @@
 //!   never lost.
 //! - A job is never run after it has ended, and never twice at once.
 //! - A restart happens after the job is stored and what it reported is sent (`Store`, `FlushOutbox`, `Restart`).
-//! - Every job whose runs stop making progress ends: see [`Settings::strikes`] and [`Settings::restarts`].
+//! - Every job whose runs stop making progress ends: see [`Settings::strikes`], [`Settings::setbacks`] and
+//!   [`Settings::restarts`].
 //!
 //! What it does not do: bound transient failures. A server may be away for weeks; the plugin knows better, sees
 //! `attempt`, and can end the job itself.
@@ -20,11 +21,14 @@ use super::{Boot, Checkpoint, Ended, Job, State, Wake};
 /// The bounds of the machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// The pause after a transient failure, a trap, and from the fourth strike on.
+    /// The pause after a transient failure, a trap, and from the fourth crash of the host on.
     pub backoff: Backoff,
     /// The job fails for good with this many strikes in a row. The number is Mender's, which breaks loops of
     /// spontaneous restarts so.
     pub strikes: u32,
+    /// The job fails for good with this many setbacks since the last run that ended well: what saves a new
+    /// checkpoint each time and still never gets anywhere, or brings down the whole device.
+    pub setbacks: u32,
     /// The job fails for good when it asks for more restarts than this.
     pub restarts: u32,
     /// The shortest pause that a plugin can ask for: each one costs two durable writes.
@@ -38,6 +42,7 @@ impl Default for Settings {
         Settings {
             backoff: Backoff::default(),
             strikes: 28,
+            setbacks: 280,
             restarts: 16,
             shortest_pause: Duration::from_secs(1),
             longest_pause: Duration::from_secs(30 * 24 * 3600),
@@ -169,8 +174,13 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
         (State::Running { .. }, Cut) => {
             (ready(Job { attempt: 0, ..job }, Wake::Interrupted), vec![Effect::Store])
         }
-        (State::Running { .. }, Booted { .. }) => {
-            strike(job, "the host stopped during the run".to_owned(), Patience::Short, moment, settings)
+        (State::Running { boot_id: ran }, Booted { boot_id, .. }) => {
+            let (cause, why) = if ran == boot_id {
+                (Cause::Host, "the host stopped during the run")
+            } else {
+                (Cause::Device, "the device restarted during the run")
+            };
+            setback(job, cause, why.to_owned(), moment, settings)
         }
         (State::Waiting { wake, .. }, TimerDue) => (ready(job, wake), vec![]),
         (State::Waiting { until, pause, .. }, Booted { .. }) => {
@@ -248,19 +258,16 @@ fn ended(
             let pause = milliseconds(settings.backoff.pause(job.attempt, moment.random));
             wait(Job { trouble: Some(shortened(&why)), ..job }, pause, Wake::Due, moment)
         }
-        RunEnd::Trapped(why) => strike(job, why, Patience::Long, moment, settings),
-        RunEnd::TimedOut => strike(
-            job,
-            "the run took longer than its plugin is given".to_owned(),
-            Patience::Long,
-            moment,
-            settings,
-        ),
+        RunEnd::Trapped(why) => setback(job, Cause::Job, why, moment, settings),
+        RunEnd::TimedOut => {
+            let why = "the run took longer than its plugin is given".to_owned();
+            setback(job, Cause::Job, why, moment, settings)
+        }
     }
 }
 
 fn well(job: Job) -> Job {
-    Job { attempt: 0, strikes: 0, trouble: None, ..job }
+    Job { attempt: 0, strikes: 0, setbacks: 0, trouble: None, ..job }
 }
 
 /// What is kept of a text that a guest wrote.
@@ -282,40 +289,45 @@ fn finish(job: Job, outcome: Ended, moment: Moment) -> (Job, Vec<Effect>) {
     (Job { state: State::Ended { outcome, at: moment.now }, ..job }, vec![Effect::Store, Effect::Release])
 }
 
-/// How soon a job goes on after a strike.
+/// Whose doing it was that a run came to nothing, which says how soon the next one begins.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Patience {
-    /// At once for the first three: a power cut in an update must not cost minutes.
-    Short,
-    /// After a pause: it is the job's own doing.
-    Long,
+enum Cause {
+    /// The power went, or somebody restarted the device: the job goes on at once, and this is no strike. An
+    /// update on a vehicle sees many such days.
+    Device,
+    /// The host went down: perhaps the job's doing. At once for the first three, after a pause from then on, so
+    /// that a host that is brought down again and again has time to be mended.
+    Host,
+    /// The job's own.
+    Job,
 }
 
-fn strike(
-    job: Job,
-    why: String,
-    patience: Patience,
-    moment: Moment,
-    settings: &Settings,
-) -> (Job, Vec<Effect>) {
-    let strikes = job.strikes.saturating_add(1);
-    let job = Job { strikes, trouble: Some(shortened(&why)), ..job };
+fn setback(job: Job, cause: Cause, why: String, moment: Moment, settings: &Settings) -> (Job, Vec<Effect>) {
+    let strikes = job.strikes.saturating_add(u32::from(cause != Cause::Device));
+    let setbacks = job.setbacks.saturating_add(1);
+    let job = Job { strikes, setbacks, trouble: Some(shortened(&why)), ..job };
     if strikes >= settings.strikes {
+        let why = format!("given up after {strikes} runs in a row without progress; the last: {why}");
+        return fail(job, why, moment);
+    }
+    if setbacks >= settings.setbacks {
         return fail(
             job,
-            format!("given up after {strikes} runs in a row without progress; the last: {why}"),
+            format!("given up after {setbacks} runs that came to nothing; the last: {why}"),
             moment,
         );
     }
-    let beyond = match patience {
-        Patience::Short => strikes.saturating_sub(3),
-        Patience::Long => strikes,
+    let failures = match cause {
+        Cause::Device => 0,
+        Cause::Host => strikes.saturating_sub(3),
+        // Not the strikes, which a new checkpoint clears.
+        Cause::Job => job.attempt.max(1),
     };
-    if beyond == 0 {
+    if failures == 0 {
         // Stored when the run begins.
         return (ready(job, Wake::Interrupted), vec![]);
     }
-    wait(job, milliseconds(settings.backoff.pause(beyond, moment.random)), Wake::Interrupted, moment)
+    wait(job, milliseconds(settings.backoff.pause(failures, moment.random)), Wake::Interrupted, moment)
 }
 
 fn ask_again(job: Job, why: String, pause: u64, moment: Moment, settings: &Settings) -> (Job, Vec<Effect>) {

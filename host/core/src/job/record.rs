@@ -30,9 +30,12 @@ pub struct Job {
     pub created: u64,
     /// How often it was begun since the last run that ended well.
     pub attempt: u32,
-    /// How often in a row something went wrong that says nothing about when to try again: a run cut short,
-    /// trapped or out of time, a restart that did not happen. A new checkpoint or a good end clears it.
+    /// How often in a row the job or the host under it failed in a way that says nothing about when to try
+    /// again: a trap, a time-out, a crash of the host, a restart that did not happen. A new checkpoint or a good end
+    /// clears it.
     pub strikes: u32,
+    /// The same since the last run that ended well, whatever was saved, and power cuts too.
+    pub setbacks: u32,
     /// How often it had the device restarted.
     pub restarts: u32,
     /// Where it stands, in the plugin's words.

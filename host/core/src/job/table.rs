@@ -224,14 +224,47 @@ fn strikes_without_progress_end_the_job_and_a_new_checkpoint_clears_them() {
 }
 
 #[test]
-fn interruptions_go_on_at_once_three_times_then_pause() {
-    let booted = || Event::Booted { boot_id: "two".into(), running: "a".into(), expected: true };
+fn a_crash_of_the_host_goes_on_at_once_three_times_then_pauses() {
+    let booted = || Event::Booted { boot_id: "one".into(), running: "a".into(), expected: true };
     for (strikes, at_once) in [(0, true), (1, true), (2, true), (3, false), (20, false)] {
         let running = Job { strikes, ..job(State::Running { boot_id: "one".into() }) };
         let (after, _) = at_now(running, booted());
         assert_eq!(matches!(after.state, State::Ready { .. }), at_once, "{strikes}");
         assert_eq!(after.strikes, strikes + 1);
     }
+}
+
+#[test]
+fn power_cuts_are_no_strikes_but_not_without_end() {
+    let booted = || Event::Booted { boot_id: "two".into(), running: "a".into(), expected: true };
+    let running = |setbacks| Job { strikes: 27, setbacks, ..job(State::Running { boot_id: "one".into() }) };
+    let (after, _) = at_now(running(100), booted());
+    assert_eq!((after.strikes, after.setbacks), (27, 101));
+    assert_eq!(after.state, State::Ready { wake: Wake::Interrupted });
+    assert!(at_now(running(279), booted()).0.has_ended());
+}
+
+#[test]
+fn a_job_that_saves_something_new_and_traps_each_time_ends_too() {
+    let settings = Settings::default();
+    let mut job = job(State::Accepted);
+    for run in 0..10_000_u32 {
+        let checkpoint = Checkpoint { phase: "p".into(), schema: run, bytes: vec![] };
+        for event in [
+            Event::Replied,
+            Event::TimerDue,
+            Event::Start { boot_id: "one".into() },
+            Event::Saved(checkpoint),
+            Event::RunEnded { end: RunEnd::Trapped("unreachable".into()), wanted: None },
+        ] {
+            job = step(job, event, Moment::default(), &settings).0;
+        }
+        if job.has_ended() {
+            assert_eq!(run + 1, settings.setbacks);
+            return;
+        }
+    }
+    panic!("it goes on for ever: {job:?}");
 }
 
 #[test]

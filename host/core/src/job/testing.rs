@@ -16,6 +16,7 @@ pub(super) fn job(state: State) -> Job {
         created: 1_000,
         attempt: 0,
         strikes: 0,
+        setbacks: 0,
         restarts: 0,
         checkpoint: None,
         trouble: None,
