@@ -156,6 +156,14 @@ impl Flash {
         self.running().is_ok_and(|running| running == wanted)
     }
 
+    /// The slot for which a trial boot is armed, unless another job holds it.
+    pub fn armed(&self, holder: &str) -> Result<Option<String>, FlashError> {
+        let boot = self.0.record()?;
+        let Some(trial) = boot.trial.filter(|trial| trial.slot != boot.running) else { return Ok(None) };
+        let own = self.0.slot(&trial.slot)?.lease().check(&trial.slot, holder).is_ok();
+        Ok(own.then_some(trial.slot))
+    }
+
     /// Opens a slot for the image with this digest and takes its lease for this job.
     ///
     /// The same slot and digest go on where the durable bytes end; another digest starts from nothing, and what was

@@ -76,6 +76,7 @@ struct Inner {
     shared: Mutex<Shared>,
     idle: watch::Sender<bool>,
     work: Notify,
+    refreshed: watch::Sender<()>,
 }
 
 struct Queued {
@@ -128,6 +129,7 @@ impl Outbox {
             shared: Mutex::new(shared),
             idle,
             work: Notify::new(),
+            refreshed: watch::Sender::new(()),
         })))
     }
 
@@ -181,11 +183,17 @@ impl Outbox {
         shared.kept.over(shared.known.clone())
     }
 
+    /// Changes each time that the hub's own document was read: after each connection, at least.
+    pub fn refreshed(&self) -> watch::Receiver<()> {
+        self.0.refreshed.subscribe()
+    }
+
     /// Takes over the hub's reported document, as a twin GET tells it.
     pub(super) fn known(&self, mut reported: Value) {
         if let Value::Object(members) = &mut reported {
             members.retain(|key, _| !key.starts_with('$'));
             lock(&self.0.shared).known = reported;
+            self.0.refreshed.send_replace(());
         }
     }
 
