@@ -1,0 +1,277 @@
+//! From the file to the configuration: every check, all findings collected.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshoe_core::connection_string::{ConnectionString, Credential};
+use hotshoe_core::policy::{self, Policy};
+use hotshoe_core::strict;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::{Value, json};
+
+use super::file::{self, File};
+use super::{
+    CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, FlashConfig, HubConfig, PluginConfig,
+    SlotEntry, Surroundings, pem,
+};
+
+/// The longest keep-alive that the hub honours (iothub.md 1.6).
+const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(1177);
+
+pub(super) fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+    let fail = |problems| ConfigError { file: path.to_owned(), problems };
+    let text =
+        std::fs::read_to_string(path).map_err(|error| fail(vec![format!("it cannot be read: {error}")]))?;
+    let file: File = strict::from_toml(&text).map_err(|error| fail(vec![error.to_string()]))?;
+    let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned));
+    let mut check = Check { base: base.unwrap_or_default(), surroundings, problems: Vec::new() };
+    match check.config(file) {
+        Some(config) if check.problems.is_empty() => Ok(config),
+        _ => Err(fail(check.problems)),
+    }
+}
+
+struct Check<'a> {
+    /// The directory of the configuration.
+    base: PathBuf,
+    surroundings: &'a Surroundings,
+    problems: Vec<String>,
+}
+
+impl Check<'_> {
+    /// `None` only where a problem was noted.
+    fn config(&mut self, file: File) -> Option<Config> {
+        let policy = self.policy(file.policy.as_deref());
+        let aot = self.aot(file.aot.as_deref());
+        let boot_id = self.boot_id(&file.boot_id_file);
+        let hub = self.hub(&file.hub);
+        let flash = file.flash.as_ref().and_then(|flash| self.flash(flash));
+        let plugins = self.plugins(&file.plugins);
+        if file.restart.command.first().is_some_and(String::is_empty) {
+            self.problem("[restart] command: the program is empty");
+        }
+        if file.download.limit == 0 {
+            self.problem("[download] limit: 0 bytes leave no room for any file");
+        }
+        let download_roots = self.download_roots(file.download.ca_file.as_deref());
+        let hub = hub?;
+        Some(Config {
+            state: self.path(&file.state),
+            policy: policy?,
+            aot,
+            boot_id: boot_id?,
+            hub,
+            download: DownloadConfig {
+                limit: file.download.limit,
+                roots: download_roots?,
+                stall_timeout: file.download.stall_timeout,
+                backoff: file.download.backoff,
+                retries: file.download.retries,
+            },
+            flash,
+            restart: file.restart.command,
+            plugins,
+        })
+    }
+
+    fn policy(&mut self, path: Option<&Path>) -> Option<Policy> {
+        let Some(path) = path else { return Some(Policy::default()) };
+        let path = self.path(path);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()));
+        let text = self.note("policy", text)?;
+        let parsed = policy::parse(&text).map_err(|error| format!("{}: {error}", path.display()));
+        self.note("policy", parsed)
+    }
+
+    /// Without the compiler the plugins that were compiled before still serve: no problem of the configuration.
+    fn aot(&self, path: Option<&Path>) -> PathBuf {
+        match (path, &self.surroundings.program_directory) {
+            (Some(path), _) => self.path(path),
+            (None, Some(directory)) => directory.join("hotshoe-aot"),
+            (None, None) => PathBuf::from("/usr/libexec/hotshoe-aot"),
+        }
+    }
+
+    fn boot_id(&mut self, path: &Path) -> Option<String> {
+        let path = self.path(path);
+        let read = std::fs::read_to_string(&path)
+            .map_err(|error| format!("{} cannot be read: {error}", path.display()))
+            .and_then(|text| {
+                let text = text.trim().to_owned();
+                let fits =
+                    (1..=128).contains(&text.len()) && text.chars().all(|letter| letter.is_ascii_graphic());
+                if fits { Ok(text) } else { Err(format!("{} holds no boot id", path.display())) }
+            });
+        self.note("boot_id_file", read)
+    }
+
+    /// The system's roots and those of a file. A hub's own certificate authority vouches for no file server unless
+    /// it is named there too.
+    fn download_roots(&mut self, path: Option<&Path>) -> Option<Arc<RootCertStore>> {
+        let mut roots = pem::system_roots();
+        if let Some(path) = path {
+            let loaded = pem::roots(&self.path(path));
+            roots.extend(self.note("[download] ca_file", loaded)?.roots);
+        }
+        Some(Arc::new(roots))
+    }
+
+    fn hub(&mut self, hub: &file::Hub) -> Option<HubConfig> {
+        let connection = self.connection(hub.connection_string_file.as_deref());
+        let roots = match hub.ca_file.as_deref() {
+            Some(path) => {
+                let loaded = pem::roots(&self.path(path));
+                self.note("[hub] ca_file", loaded)
+            }
+            None => {
+                let roots = pem::system_roots();
+                let found = if roots.is_empty() {
+                    Err("the system has no root certificates; name a ca_file".to_owned())
+                } else {
+                    Ok(roots)
+                };
+                self.note("[hub] ca_file", found)
+            }
+        };
+        let certificate = self.certificate(hub);
+        if hub.keep_alive < Duration::from_secs(1) || hub.keep_alive > KEEP_ALIVE_LIMIT {
+            self.problem("[hub] keep_alive: the hub honours 1s to 1177s");
+        }
+        if hub.token_lifetime < Duration::from_secs(1) {
+            self.problem("[hub] token_lifetime: at least 1s");
+        }
+        if hub.port == Some(0) {
+            self.problem("[hub] port: 0 is no port");
+        }
+        let connection = connection?;
+        if matches!(connection.credential, Credential::X509) && certificate.is_none() {
+            self.problem(
+                "[hub]: the connection string says x509=true; set certificate_file and private_key_file",
+            );
+        }
+        Some(HubConfig {
+            connection,
+            roots: Arc::new(roots?),
+            web_socket: hub.transport == file::Transport::WebSocket,
+            port: hub.port,
+            certificate,
+            keep_alive: hub.keep_alive,
+            token_lifetime: hub.token_lifetime,
+        })
+    }
+
+    fn connection(&mut self, path: Option<&Path>) -> Option<ConnectionString> {
+        let (place, text) = match (&self.surroundings.connection_string, path) {
+            (Some(text), _) => (CONNECTION_STRING_VARIABLE.to_owned(), Ok(text.clone())),
+            (None, Some(path)) => {
+                let path = self.path(path);
+                let text = std::fs::read_to_string(&path)
+                    .map_err(|error| format!("{} cannot be read: {error}", path.display()));
+                ("[hub] connection_string_file".to_owned(), text)
+            }
+            (None, None) => {
+                self.problem(&format!(
+                    "[hub]: set connection_string_file, or {CONNECTION_STRING_VARIABLE} in the environment"
+                ));
+                return None;
+            }
+        };
+        let text = self.note(&place, text)?;
+        let parsed = text.trim().parse::<ConnectionString>().map_err(|error| error.to_string());
+        let connection = self.note(&place, parsed)?;
+        if connection.device.is_none() {
+            self.problem(&format!("{place}: it names no DeviceId; take the device's own connection string"));
+            return None;
+        }
+        Some(connection)
+    }
+
+    fn certificate(
+        &mut self,
+        hub: &file::Hub,
+    ) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+        let (chain, key) = match (&hub.certificate_file, &hub.private_key_file) {
+            (Some(chain), Some(key)) => (self.path(chain), self.path(key)),
+            (None, None) => return None,
+            _ => {
+                self.problem("[hub]: certificate_file and private_key_file go together");
+                return None;
+            }
+        };
+        let chain = self.note("[hub] certificate_file", pem::certificates(&chain));
+        let key = self.note("[hub] private_key_file", pem::private_key(&key));
+        chain.zip(key)
+    }
+
+    fn flash(&mut self, flash: &file::Flash) -> Option<FlashConfig> {
+        let file::BootControl::File = flash.boot_control;
+        let before = self.problems.len();
+        if flash.slots.len() < 2 {
+            self.problem("[flash]: an update needs at least two slots; add [[flash.slots]]");
+        }
+        let (mut names, mut files) = (HashSet::new(), HashSet::new());
+        for slot in &flash.slots {
+            let place = format!("[[flash.slots]] {:?}", slot.name);
+            let is_name = |text: &str| {
+                (1..=64).contains(&text.len())
+                    && !text.starts_with('.')
+                    && text
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+            };
+            if !is_name(&slot.name) || !is_name(&slot.file) {
+                self.problem(&format!(
+                    "{place}: name and file take 1 to 64 letters, digits, dashes, underscores and dots"
+                ));
+            }
+            if !names.insert(&slot.name) {
+                self.problem(&format!("{place}: another slot has this name"));
+            }
+            if !files.insert(&slot.file) {
+                self.problem(&format!("{place}: another slot has the file {:?}", slot.file));
+            }
+            if slot.size == 0 {
+                self.problem(&format!("{place}: its size is 0"));
+            }
+        }
+        let slots = flash.slots.iter();
+        let slots =
+            slots.map(|slot| SlotEntry { name: slot.name.clone(), file: slot.file.clone(), size: slot.size });
+        (self.problems.len() == before)
+            .then(|| FlashConfig { directory: self.path(&flash.directory), slots: slots.collect() })
+    }
+
+    fn plugins(&mut self, plugins: &[file::Plugin]) -> Vec<PluginConfig> {
+        let mut seen = HashSet::new();
+        let mut list = Vec::new();
+        for plugin in plugins {
+            let file = self.path(&plugin.file);
+            if !seen.insert(file.clone()) {
+                self.problem(&format!("[[plugins]]: {} stands there twice", file.display()));
+            }
+            let settings = match &plugin.settings {
+                Some(table) => serde_json::to_value(table).map_err(|error| error.to_string()),
+                None => Ok(json!({})),
+            };
+            let place = format!("[[plugins]] {}: settings", file.display());
+            list.push(PluginConfig { settings: self.note(&place, settings).unwrap_or(Value::Null), file });
+        }
+        list
+    }
+
+    fn path(&self, path: &Path) -> PathBuf {
+        self.base.join(path)
+    }
+
+    fn problem(&mut self, problem: &str) {
+        self.problems.push(problem.to_owned());
+    }
+
+    fn note<T>(&mut self, place: &str, result: Result<T, String>) -> Option<T> {
+        result.map_err(|error| self.problem(&format!("{place}: {error}"))).ok()
+    }
+}

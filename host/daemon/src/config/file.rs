@@ -1,0 +1,135 @@
+//! `device.toml` as it is written: texts and tables, nothing looked up.
+//!
+//! Every table denies unknown keys, so that a misspelt one is an error that names it (`hotshoe_core::strict`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use hotshoe_core::units;
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    pub(super) state: PathBuf,
+    #[serde(default)]
+    pub(super) policy: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) aot: Option<PathBuf>,
+    #[serde(default = "boot_id_file")]
+    pub(super) boot_id_file: PathBuf,
+    pub(super) hub: Hub,
+    #[serde(default)]
+    pub(super) download: Download,
+    #[serde(default)]
+    pub(super) flash: Option<Flash>,
+    #[serde(default)]
+    pub(super) restart: Restart,
+    #[serde(default)]
+    pub(super) plugins: Vec<Plugin>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hub {
+    #[serde(default)]
+    pub(super) connection_string_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) ca_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) transport: Transport,
+    #[serde(default)]
+    pub(super) port: Option<u16>,
+    #[serde(default)]
+    pub(super) certificate_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) private_key_file: Option<PathBuf>,
+    #[serde(default = "keep_alive", with = "units::duration")]
+    pub(super) keep_alive: Duration,
+    #[serde(default = "token_lifetime", with = "units::duration")]
+    pub(super) token_lifetime: Duration,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Transport {
+    #[default]
+    Mqtt,
+    WebSocket,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Download {
+    #[serde(with = "units::size")]
+    pub(super) limit: u64,
+    pub(super) ca_file: Option<PathBuf>,
+    #[serde(with = "units::duration")]
+    pub(super) stall_timeout: Duration,
+    #[serde(with = "units::duration")]
+    pub(super) backoff: Duration,
+    pub(super) retries: u32,
+}
+
+impl Default for Download {
+    fn default() -> Download {
+        Download {
+            limit: 1 << 30,
+            ca_file: None,
+            stall_timeout: Duration::from_secs(30),
+            backoff: Duration::from_secs(1),
+            retries: 8,
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Flash {
+    pub(super) directory: PathBuf,
+    #[serde(default)]
+    pub(super) boot_control: BootControl,
+    pub(super) slots: Vec<Slot>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum BootControl {
+    #[default]
+    File,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Slot {
+    pub(super) name: String,
+    pub(super) file: String,
+    #[serde(with = "units::size")]
+    pub(super) size: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Restart {
+    pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Plugin {
+    pub(super) file: PathBuf,
+    #[serde(default)]
+    pub(super) settings: Option<toml::Table>,
+}
+
+fn boot_id_file() -> PathBuf {
+    PathBuf::from("/proc/sys/kernel/random/boot_id")
+}
+
+fn keep_alive() -> Duration {
+    Duration::from_secs(60)
+}
+
+fn token_lifetime() -> Duration {
+    Duration::from_secs(3600)
+}

@@ -1,0 +1,157 @@
+//! The device's configuration: parsed at the door, typed inside.
+//!
+//! Promise: [`Config::load`] reads and checks everything that can be checked before anything is opened (no
+//! directory is made, no connection begun), and lists all that it found wrong at once. Unknown keys are refused by
+//! name. The connection string is never part of a message.
+//!
+//! Files that the configuration names are read here, relative to the configuration's own directory. Directories
+//! are opened in `main`, plugin files with the daemon, since a broken plugin must not keep the device down.
+
+mod check;
+mod error;
+mod file;
+mod options;
+mod pem;
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshoe_core::connection_string::ConnectionString;
+use hotshoe_core::policy::Policy;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde_json::Value;
+
+pub use error::ConfigError;
+pub use options::{LogFormat, Options};
+
+/// The environment variable that holds the connection string, instead of a file.
+pub const CONNECTION_STRING_VARIABLE: &str = "HOTSHOE_DEVICE_CONNECTION_STRING";
+
+/// The most bytes of a plugin's file that are read; more than the engine takes.
+pub const COMPONENT_LIMIT: u64 = 64 * 1024 * 1024;
+
+/// All that the device was told.
+#[derive(Debug)]
+pub struct Config {
+    /// Where durable state stands.
+    pub state: PathBuf,
+    /// What the owner allows.
+    pub policy: Policy,
+    /// The compiler, `hotshoe-aot`.
+    pub aot: PathBuf,
+    /// Names this boot of the device.
+    pub boot_id: String,
+    /// How to reach the hub.
+    pub hub: HubConfig,
+    /// How to fetch files.
+    pub download: DownloadConfig,
+    /// The slots; `None` on a device without.
+    pub flash: Option<FlashConfig>,
+    /// The command that restarts the device; empty where there is none.
+    pub restart: Vec<String>,
+    /// The plugins to mount.
+    pub plugins: Vec<PluginConfig>,
+}
+
+/// How to reach the hub.
+#[derive(Debug)]
+pub struct HubConfig {
+    /// Who the device is. Its `Debug` does not show the key.
+    pub connection: ConnectionString,
+    /// Who may vouch for the hub.
+    pub roots: Arc<RootCertStore>,
+    /// MQTT inside a WebSocket.
+    pub web_socket: bool,
+    /// The port, where it is not the transport's own.
+    pub port: Option<u16>,
+    /// Chain and key of the device, for X.509.
+    pub certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// Silence after which the link is probed.
+    pub keep_alive: Duration,
+    /// How long a token is valid.
+    pub token_lifetime: Duration,
+}
+
+/// How to fetch files.
+#[derive(Debug)]
+pub struct DownloadConfig {
+    /// The most bytes that fetched files may take.
+    pub limit: u64,
+    /// Who may vouch for file servers.
+    pub roots: Arc<RootCertStore>,
+    /// Silence after which a server is hung up on.
+    pub stall_timeout: Duration,
+    /// The first pause before a retry.
+    pub backoff: Duration,
+    /// Retries that may bring next to nothing.
+    pub retries: u32,
+}
+
+/// The slots.
+#[derive(Debug)]
+pub struct FlashConfig {
+    /// Where the slots and the boot record stand.
+    pub directory: PathBuf,
+    /// The slots, in order.
+    pub slots: Vec<SlotEntry>,
+}
+
+/// One slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SlotEntry {
+    /// Its name.
+    pub name: String,
+    /// Its file in the flash directory.
+    pub file: String,
+    /// Its size in bytes.
+    pub size: u64,
+}
+
+/// One plugin to mount.
+#[derive(Clone, Debug)]
+pub struct PluginConfig {
+    /// The component.
+    pub file: PathBuf,
+    /// What the operator set for it: a JSON object.
+    pub settings: Value,
+}
+
+impl PluginConfig {
+    /// Reads the component; what is beyond [`COMPONENT_LIMIT`] is left out, so that a monster is noticed and not
+    /// loaded.
+    pub fn read(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(&self.file)?.take(COMPONENT_LIMIT).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+impl Config {
+    /// Reads and checks a configuration. Looks at no environment: what matters of it comes in as `surroundings`.
+    pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, ConfigError> {
+        check::load(path, surroundings)
+    }
+}
+
+/// What of the process's environment the configuration depends on.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// The value of [`CONNECTION_STRING_VARIABLE`].
+    pub connection_string: Option<String>,
+    /// The directory of this program, beside which `hotshoe-aot` is looked for.
+    pub program_directory: Option<PathBuf>,
+}
+
+impl Surroundings {
+    /// Looks at the environment of this process.
+    pub fn of_process() -> Surroundings {
+        let program = std::env::current_exe().ok();
+        Surroundings {
+            connection_string: std::env::var(CONNECTION_STRING_VARIABLE).ok().filter(|text| !text.is_empty()),
+            program_directory: program.and_then(|program| program.parent().map(Path::to_owned)),
+        }
+    }
+}
