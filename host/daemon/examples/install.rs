@@ -54,5 +54,6 @@ async fn main() -> Result<()> {
 fn directory(folder: &str, name: &str) -> Result<Dir> {
     let path = Path::new(folder).join(name);
     std::fs::create_dir_all(&path)?;
-    Dir::open_ambient_dir(&path, ambient_authority()).with_context(|| format!("could not open {}", path.display()))
+    Dir::open_ambient_dir(&path, ambient_authority())
+        .with_context(|| format!("could not open {}", path.display()))
 }

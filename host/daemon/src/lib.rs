@@ -4,7 +4,9 @@
 //! `artifact` stands on `state`; `fetch` and `flash` stand on both.
 
 pub mod artifact;
+pub mod config;
 pub mod fetch;
 pub mod flash;
 pub mod hub;
+pub mod job;
 pub mod state;

@@ -1,0 +1,78 @@
+//! Jobs on the disk: one file a job, named after it, in a directory of their own.
+//!
+//! Ended jobs are kept for people to look at, the youngest [`KEPT`] of them.
+
+use hotshoe_core::job::{Job, JobId, State};
+use tokio::task::spawn_blocking;
+
+use crate::state::{StateDir, StateError};
+
+/// How many ended jobs are kept.
+pub(super) const KEPT: usize = 16;
+
+/// The directory of jobs. Only one may be open on a directory.
+#[derive(Clone)]
+pub(super) struct Files {
+    state: StateDir,
+}
+
+impl Files {
+    pub(super) fn new(state: StateDir) -> Files {
+        Files { state }
+    }
+
+    /// Writes a job; durable when it returns. Once begun it is finished, also where the future is dropped.
+    pub(super) async fn store(&self, job: &Job) -> Result<(), StateError> {
+        let (state, job) = (self.state.clone(), job.clone());
+        blocking(move || state.write(job.id.as_str(), &job)).await
+    }
+
+    /// Forgets a job.
+    pub(super) async fn remove(&self, id: &JobId) -> Result<(), StateError> {
+        let (state, id) = (self.state.clone(), id.clone());
+        blocking(move || state.remove(id.as_str())).await
+    }
+
+    /// Reads all jobs. What is no job is left alone, with an error in the log.
+    pub(super) async fn load(&self) -> Result<Vec<Job>, StateError> {
+        let state = self.state.clone();
+        blocking(move || {
+            let mut jobs = Vec::new();
+            for name in state.names()? {
+                match state.read::<Job>(&name)? {
+                    Some(job) if job.id.as_str() == name => jobs.push(job),
+                    Some(job) => tracing::error!(file = name, job = %job.id, "file holds a job of another name; ignored"),
+                    None => {}
+                }
+            }
+            Ok(jobs)
+        })
+        .await
+    }
+}
+
+/// Those of the ended jobs that are too many, the oldest first.
+pub(super) fn superfluous<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<JobId> {
+    let mut ended: Vec<(u64, &JobId)> = jobs
+        .filter_map(|job| match job.state {
+            State::Ended { at, .. } => Some((at, &job.id)),
+            _ => None,
+        })
+        .collect();
+    ended.sort();
+    let surplus = ended.len().saturating_sub(KEPT);
+    ended.into_iter().take(surplus).map(|(_, id)| id.clone()).collect()
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
+) -> Result<T, StateError> {
+    match spawn_blocking(work).await {
+        Ok(result) => result,
+        Err(error) => Err(StateError::Io {
+            name: "jobs".to_owned(),
+            action: "reach",
+            source: std::io::Error::other(error.to_string()),
+        }),
+    }
+}

@@ -1,0 +1,256 @@
+//! The life of one job: performs the machine's effects in their order, each finished before the next.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hotshoe_core::job::{Effect, Event, Job, JobId, Progress, RunEnd, State, Wake, step};
+use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+use tracing::Instrument;
+
+use super::guest::{Guest, JobHandle, JobRun};
+use super::runner::Shared;
+use super::twin;
+
+/// One job and all that its task and its runs share.
+pub(super) struct Seat {
+    pub(super) id: JobId,
+    /// The job as it stands. Held while it is written, so that nothing overtakes a write.
+    pub(super) job: Mutex<Job>,
+    pub(super) jobs: Arc<Shared>,
+    /// Even between runs, odd in a run; a handle of an earlier run knows that its time is over.
+    runs: AtomicU64,
+}
+
+/// What comes of an effect.
+enum Flow {
+    /// The next effect.
+    On,
+    /// Something has happened.
+    Event(Event),
+    /// The process ends; the rest is for the next one.
+    Leave,
+}
+
+impl Seat {
+    pub(super) fn new(job: Job, jobs: Arc<Shared>) -> Arc<Seat> {
+        Arc::new(Seat { id: job.id.clone(), job: Mutex::new(job), jobs, runs: AtomicU64::new(0) })
+    }
+
+    /// What the machine says.
+    pub(super) fn decide(&self, job: Job, event: Event) -> (Job, Vec<Effect>) {
+        step(job, event, self.jobs.moment(), &self.jobs.settings.machine)
+    }
+
+    /// Makes it so, here and for those who look.
+    pub(super) fn settle(&self, job: &mut Job, next: Job) {
+        self.jobs.seen(&next);
+        *job = next;
+    }
+
+    /// The number of the run that is under way.
+    pub(super) fn run(&self) -> Option<u64> {
+        let runs = self.runs.load(Ordering::Acquire);
+        (runs % 2 == 1).then_some(runs)
+    }
+
+    pub(super) fn show(&self, progress: &Progress) {
+        if let Some(job) = self.jobs.look(&self.id) {
+            self.jobs.outbox.progress(twin::progress(&job, progress));
+        }
+    }
+
+    async fn perform(self: &Arc<Self>, effect: Effect, guest: Option<&Arc<dyn Guest>>) -> Flow {
+        match effect {
+            Effect::Store => self.store().await,
+            // Told by whoever accepted it.
+            Effect::Reply => Flow::On,
+            Effect::Run { wake } => match guest {
+                Some(guest) => Flow::Event(self.run_guest(wake, Arc::clone(guest)).await),
+                None => Flow::Event(Event::Cut),
+            },
+            Effect::Wake { after } => {
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(after)) => Flow::Event(Event::TimerDue),
+                    () = self.jobs.draining.cancelled() => Flow::Leave,
+                }
+            }
+            Effect::FlushOutbox => {
+                tokio::select! {
+                    sent = self.jobs.outbox.flush(self.jobs.settings.flush) => {
+                        if !sent {
+                            tracing::warn!("restarting though the hub has not acknowledged all; it is sent afterwards");
+                        }
+                        Flow::On
+                    }
+                    () = self.jobs.draining.cancelled() => Flow::Leave,
+                }
+            }
+            Effect::Restart => self.restart().await,
+            Effect::Release => {
+                self.release().await;
+                Flow::On
+            }
+        }
+    }
+
+    /// Writes the job. A disk that refuses is asked again until it takes it or the process ends: what follows
+    /// may not happen before.
+    async fn store(&self) -> Flow {
+        let mut failures = 0_u32;
+        loop {
+            let job = self.job.lock().await;
+            match self.jobs.files.store(&job).await {
+                Ok(()) => return Flow::On,
+                Err(error) => {
+                    tracing::error!(%error, state = job.summary().state, "the job was not stored; trying again")
+                }
+            }
+            drop(job);
+            failures = failures.saturating_add(1);
+            let pause = self.jobs.settings.machine.backoff.pause(failures, self.jobs.moment().random);
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.jobs.cut.cancelled() => return Flow::Leave,
+            }
+        }
+    }
+
+    async fn run_guest(self: &Arc<Self>, wake: Wake, guest: Arc<dyn Guest>) -> Event {
+        let job = self.job.lock().await.clone();
+        let run = self.runs.fetch_add(1, Ordering::AcqRel) + 1;
+        tracing::info!(?wake, attempt = job.attempt, "the job runs");
+        let run = JobRun {
+            id: job.id,
+            plugin: job.plugin,
+            version: job.version,
+            kind: job.kind,
+            input: job.input,
+            wake,
+            attempt: job.attempt,
+            checkpoint: job.checkpoint,
+            handle: JobHandle { seat: Arc::clone(self), run },
+        };
+        // A task of its own, so that a panic under it ends the run and not the job.
+        let future = async move { guest.run(run).await };
+        let mut task = AbortOnDropHandle::new(tokio::spawn(future.in_current_span()));
+        let end = tokio::select! {
+            ended = &mut task => Some(ended.unwrap_or_else(|error| {
+                tracing::error!(%error, "the host failed during the run");
+                RunEnd::Trapped("the host failed during the run".to_owned())
+            })),
+            () = self.jobs.cut.cancelled() => None,
+        };
+        self.runs.fetch_add(1, Ordering::AcqRel);
+        match end {
+            Some(end) => {
+                log(&end);
+                let wanted = if end == RunEnd::Restart { self.jobs.armed(&self.id).await } else { None };
+                Event::RunEnded { end, wanted }
+            }
+            None => {
+                task.abort();
+                let _ = task.await;
+                tracing::warn!("the run did not stop in time and was cut; it goes on after the next start");
+                Event::Cut
+            }
+        }
+    }
+
+    async fn restart(&self) -> Flow {
+        tracing::warn!("restarting the device");
+        let asked = tokio::select! {
+            asked = self.jobs.settings.restart.ask() => asked,
+            // The restart is what ends this process, as a rule.
+            () = self.jobs.draining.cancelled() => return Flow::Leave,
+        };
+        let why = match asked {
+            Ok(()) => {
+                tokio::select! {
+                    () = tokio::time::sleep(self.jobs.settings.patience) => {}
+                    () = self.jobs.draining.cancelled() => return Flow::Leave,
+                }
+                format!("nothing came of the restart within {:?}", self.jobs.settings.patience)
+            }
+            Err(why) => why,
+        };
+        tracing::error!(reason = why, "the device was not restarted; asking again later");
+        Flow::Event(Event::RestartFailed(why))
+    }
+
+    async fn release(&self) {
+        let job = self.job.lock().await.clone();
+        self.jobs.release(&self.id).await;
+        if let Some(patch) = twin::ended(&job) {
+            if let Err(error) = self.jobs.outbox.patch(patch).await {
+                tracing::error!(%error, "the end of the job was not reported");
+            }
+        }
+    }
+}
+
+/// Lives on from this event until the job has ended or the process does.
+pub(super) async fn live(seat: Arc<Seat>, first: Event) {
+    let (plugin, kind) = {
+        let job = seat.job.lock().await;
+        (job.plugin.clone(), job.kind.clone())
+    };
+    let span = tracing::info_span!("job", job = %seat.id, %plugin, kind);
+    go_on(seat, first).instrument(span).await;
+}
+
+async fn go_on(seat: Arc<Seat>, first: Event) {
+    let mut next = Some(first);
+    let mut guest = None;
+    loop {
+        let event = match next.take() {
+            Some(event) => event,
+            None => {
+                let plugin = {
+                    let job = seat.job.lock().await;
+                    match job.state {
+                        State::Ready { .. } => job.plugin.clone(),
+                        _ => break,
+                    }
+                };
+                match seat.jobs.guest(&plugin).await {
+                    Some(found) => guest = Some(found),
+                    None => break,
+                }
+                Event::Start { boot_id: seat.jobs.settings.boot_id.clone() }
+            }
+        };
+        let effects = {
+            let mut job = seat.job.lock().await;
+            let (after, effects) = seat.decide(job.clone(), event);
+            seat.settle(&mut job, after);
+            effects
+        };
+        for effect in effects {
+            match seat.perform(effect, guest.as_ref()).await {
+                Flow::On => {}
+                Flow::Event(event) => next = Some(event),
+                Flow::Leave => return,
+            }
+        }
+    }
+    if seat.job.lock().await.has_ended() {
+        seat.jobs.prune().await;
+    }
+}
+
+fn log(end: &RunEnd) {
+    match end {
+        RunEnd::Done(_) => tracing::info!("the job is done"),
+        RunEnd::Later(pause) => tracing::info!(?pause, "the job pauses"),
+        RunEnd::Restart => tracing::info!("the job wants the device restarted"),
+        RunEnd::Suspended => tracing::info!("the run stopped because the host asked for it"),
+        RunEnd::Transient(why) => tracing::warn!(reason = why, "the run failed; trying again later"),
+        RunEnd::Permanent(why) => tracing::error!(reason = why, "the job failed"),
+        RunEnd::Trapped(why) => tracing::error!(reason = why, "the run trapped; trying again later"),
+        RunEnd::TimedOut => {
+            tracing::error!("the run took longer than its plugin is given; trying again later")
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Jobs: performs what `hotshoe_core::job` decides.
+//!
+//! Promise: once [`Jobs::accept`] has returned, the job is on the disk and will be run until it has ended, over
+//! `kill -9`, power cuts and restarts of the device. Each job has one task (`life`) that performs the machine's
+//! effects in their order and waits for each to be finished; nothing else writes the job's file. A run is the
+//! future that a [`Guest`] gives; it may be dropped at any moment, and the machine treats that as any other cut.
+//!
+//! Why one task a job and not one loop for all: a run takes minutes, and the order of effects is then simply the
+//! order of statements.
+//!
+//! It does not know what a guest is made of, nor what a job does.
+
+mod accepted;
+mod files;
+mod guest;
+mod life;
+mod restart;
+mod runner;
+mod slots;
+#[cfg(test)]
+mod tests;
+mod twin;
+
+pub use accepted::Accepted;
+pub use guest::{Guest, JobHandle, JobRun, SaveError};
+pub use hotshoe_core::job::{
+    Boot, Checkpoint, JobId, JobSpec, JobSummary, Progress, RunEnd, Settings as MachineSettings, Wake,
+};
+pub use restart::RestartCommand;
+pub use runner::{Clock, Guests, JobSettings, Jobs, JobsError};
+pub use slots::{NoSlots, Slots};

@@ -1,0 +1,55 @@
+//! Restarting the device: a configured command that asks init for it.
+//!
+//! The command asks and returns; the restart itself ends this process with `SIGTERM`. Whether it has happened is
+//! told by the boot id afterwards, never by the command.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+/// How long the command may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// The command that restarts the device, such as `["systemctl", "reboot"]`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RestartCommand {
+    words: Vec<String>,
+    secrets: &'static [&'static str],
+}
+
+impl RestartCommand {
+    /// A program and its arguments; empty where the device cannot be restarted from here. The environment
+    /// variables in `secrets` are kept from it.
+    pub fn new(words: Vec<String>, secrets: &'static [&'static str]) -> RestartCommand {
+        RestartCommand { words, secrets }
+    }
+
+    /// Runs it. An error says what was run, what came of it, and what to do.
+    pub(super) async fn ask(&self) -> Result<(), String> {
+        let Some((program, arguments)) = self.words.split_first() else {
+            return Err(
+                "no restart command is configured; set `command` in [restart] of device.toml".to_owned()
+            );
+        };
+        let mut command = Command::new(program);
+        command.args(arguments);
+        for secret in self.secrets {
+            command.env_remove(secret);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let output = match tokio::time::timeout(LIMIT, command.output()).await {
+            Ok(Ok(output)) => output,
+            Ok(Err(error)) => {
+                return Err(format!("the restart command {program:?} could not be run: {error}"));
+            }
+            Err(_) => return Err(format!("the restart command {program:?} took longer than {LIMIT:?}")),
+        };
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said: String = said.trim().chars().take(256).collect();
+        Err(format!("the restart command {program:?} failed ({}): {said}", output.status))
+    }
+}

@@ -1,0 +1,322 @@
+//! All the jobs of the device.
+
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hotshoe_core::job::{self, Event, Job, JobId, JobSpec, JobSummary, Moment, NoRoom, Settings, State};
+use hotshoe_core::manifest::PluginName;
+use hotshoe_core::method::{Refusal, Rejection};
+use semver::Version;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::accepted::Accepted;
+use super::files::{self, Files};
+use super::guest::Guest;
+use super::life::{Seat, live};
+use super::restart::RestartCommand;
+use super::slots::Slots;
+use super::twin;
+use crate::hub::Outbox;
+use crate::state::{StateDir, StateError};
+
+/// The wall clock, in milliseconds since the Unix epoch.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Who runs the jobs of which plugin.
+pub type Guests = HashMap<PluginName, Arc<dyn Guest>>;
+
+/// What the runner has to know.
+#[derive(Clone)]
+pub struct JobSettings {
+    /// Names this boot of the device; differs after each.
+    pub boot_id: String,
+    /// What restarts the device.
+    pub restart: RestartCommand,
+    /// How long to wait for the hub's acknowledgement before a restart.
+    pub flush: Duration,
+    /// How long to wait for the restart to happen before asking again.
+    pub patience: Duration,
+    /// The bounds of the machine.
+    pub machine: Settings,
+    /// The wall clock.
+    pub clock: Clock,
+    /// Where random numbers come from.
+    pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+}
+
+impl JobSettings {
+    /// Settings with this product's defaults: 10 s to flush, 5 minutes for a restart.
+    pub fn new(boot_id: String, restart: RestartCommand, clock: Clock) -> JobSettings {
+        JobSettings {
+            boot_id,
+            restart,
+            flush: Duration::from_secs(10),
+            patience: Duration::from_secs(300),
+            machine: Settings::default(),
+            clock,
+            random: Arc::new(rand::random),
+        }
+    }
+}
+
+/// Why the jobs could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("jobs cannot be opened: {0}")]
+pub struct JobsError(#[from] StateError);
+
+/// All the jobs of the device. Cheap to clone.
+#[derive(Clone)]
+pub struct Jobs(Arc<Shared>);
+
+pub(super) struct Shared {
+    pub(super) settings: JobSettings,
+    pub(super) files: Files,
+    pub(super) outbox: Outbox,
+    slots: Arc<dyn Slots>,
+    /// The jobs as they were last seen, those that have ended too.
+    seen: Mutex<BTreeMap<JobId, Job>>,
+    guests: watch::Sender<Guests>,
+    tasks: TaskTracker,
+    runtime: Handle,
+    /// No new run; runs under way are asked to stop.
+    pub(super) draining: CancellationToken,
+    /// Runs under way are dropped.
+    pub(super) cut: CancellationToken,
+}
+
+impl Jobs {
+    /// Opens the jobs in `state`, a directory of its own. None is run before [`resume`](Jobs::resume).
+    ///
+    /// Must be called within a Tokio runtime; jobs live on it.
+    pub fn new(settings: JobSettings, state: StateDir, outbox: Outbox, slots: Arc<dyn Slots>) -> Jobs {
+        Jobs(Arc::new(Shared {
+            settings,
+            files: Files::new(state),
+            outbox,
+            slots,
+            seen: Mutex::default(),
+            guests: watch::Sender::new(Guests::new()),
+            tasks: TaskTracker::new(),
+            runtime: Handle::current(),
+            draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
+        }))
+    }
+
+    /// Says who runs jobs from now on. Runs under way are not touched.
+    pub fn mount(&self, guests: Guests) {
+        self.0.guests.send_replace(guests);
+    }
+
+    /// Takes up the jobs of earlier lives of the process.
+    pub async fn resume(&self) -> Result<(), JobsError> {
+        for job in self.0.files.load().await? {
+            self.0.seen(&job);
+            if job.has_ended() {
+                // The power may have gone between its end and this.
+                self.0.release(&job.id).await;
+                continue;
+            }
+            let booted = self.0.booted(&job).await;
+            tracing::info!(job = %job.id, plugin = %job.plugin, state = job.summary().state, "taking up a job");
+            let seat = Seat::new(job, Arc::clone(&self.0));
+            self.0.spawn(live(seat, booted));
+        }
+        self.0.prune().await;
+        Ok(())
+    }
+
+    /// Accepts a job: checks it, lets it into its lane and stores it. Durable when it returns.
+    ///
+    /// Tell the caller then, and start it: see [`Accepted`].
+    pub async fn accept(
+        &self,
+        plugin: &PluginName,
+        version: &Version,
+        spec: JobSpec,
+    ) -> Result<Accepted, Refusal> {
+        if self.0.draining.is_cancelled() {
+            return Err(Refusal::ShuttingDown);
+        }
+        spec.validate().map_err(|error| Refusal::PluginFailed { text: error.to_string() })?;
+        let job = self.0.admit(plugin, version, spec)?;
+        let shared = Arc::clone(&self.0);
+        // Finished even where the caller goes away: a job is either stored and started, or neither.
+        let storing = tokio::spawn(async move {
+            match shared.files.store(&job).await {
+                Ok(()) => Ok(Accepted { seat: Seat::new(job, shared) }),
+                Err(error) => {
+                    tracing::error!(%error, job = %job.id, "a job was refused");
+                    let _ = shared.files.remove(&job.id).await;
+                    shared.forget(&job.id);
+                    Err(Refusal::Rejected(Rejection::Other(format!("the job was not stored: {error}"))))
+                }
+            }
+        });
+        storing.await.unwrap_or(Err(Refusal::ShuttingDown))
+    }
+
+    /// The jobs that have not ended and the last that have, the oldest first.
+    pub fn list(&self) -> Vec<JobSummary> {
+        let guests = self.0.guests.borrow();
+        let mut list: Vec<JobSummary> = lock(&self.0.seen)
+            .values()
+            .map(|job| {
+                let mut summary = job.summary();
+                if matches!(job.state, State::Ready { .. }) && !guests.contains_key(&job.plugin) {
+                    summary.trouble =
+                        Some(format!("waits for the plugin {}, which is not mounted", job.plugin));
+                }
+                summary
+            })
+            .collect();
+        list.sort_by(|one, other| (one.created, &one.id).cmp(&(other.created, &other.id)));
+        list
+    }
+
+    /// Whether a job that has not ended was announced just so.
+    pub fn is_same(&self, id: &JobId, spec: &JobSpec) -> bool {
+        let job = self.0.look(id);
+        job.is_some_and(|job| !job.has_ended() && job.kind == spec.kind && job.input == spec.input)
+    }
+
+    /// Clears what the twin still shows of jobs that are over. To be called after each connection.
+    pub async fn tidy(&self) {
+        let reported = self.0.outbox.reported();
+        let is_live =
+            |id: &str| lock(&self.0.seen).values().any(|job| job.id.as_str() == id && !job.has_ended());
+        if let Some(patch) = twin::cleared(&reported, is_live) {
+            if let Err(error) = self.0.outbox.patch(patch).await {
+                tracing::warn!(%error, "the twin shows jobs that are over");
+            }
+        }
+    }
+
+    /// Ends all: no run begins, those under way are asked to stop, and what has not after `timeout` is cut.
+    /// Every job goes on after the next start.
+    pub async fn drain(&self, timeout: Duration) {
+        self.0.draining.cancel();
+        self.0.tasks.close();
+        if tokio::time::timeout(timeout, self.0.tasks.wait()).await.is_err() {
+            self.0.cut.cancel();
+            // What is left is storing and releasing, which is short, or waits for a broken disk, which is not.
+            if tokio::time::timeout(Duration::from_secs(2), self.0.tasks.wait()).await.is_err() {
+                tracing::error!("not all jobs came to a stop; they go on after the next start");
+            }
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn spawn(&self, life: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(life, &self.runtime);
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        Moment { now: (self.settings.clock)(), random: (self.settings.random)() }
+    }
+
+    /// Remembers how a job stands, for those who look.
+    pub(super) fn seen(&self, job: &Job) {
+        lock(&self.seen).insert(job.id.clone(), job.clone());
+    }
+
+    pub(super) fn look(&self, id: &JobId) -> Option<Job> {
+        lock(&self.seen).get(id).cloned()
+    }
+
+    fn forget(&self, id: &JobId) {
+        lock(&self.seen).remove(id);
+    }
+
+    /// Takes the lane: from here on no other job gets it.
+    fn admit(&self, plugin: &PluginName, version: &Version, spec: JobSpec) -> Result<Job, Refusal> {
+        let mut seen = lock(&self.seen);
+        job::room(seen.values(), plugin, spec.lane.as_deref()).map_err(|error| match error {
+            NoRoom::LaneTaken { lane, holder } => Refusal::LaneTaken { lane, holder },
+            NoRoom::TooMany => Refusal::Busy,
+        })?;
+        let mut id = JobId::from_random((self.settings.random)());
+        while seen.contains_key(&id) {
+            id = JobId::from_random((self.settings.random)());
+        }
+        let job = Job {
+            id,
+            plugin: plugin.clone(),
+            version: version.clone(),
+            kind: spec.kind,
+            input: spec.input,
+            lane: spec.lane,
+            created: (self.settings.clock)(),
+            attempt: 0,
+            strikes: 0,
+            setbacks: 0,
+            restarts: 0,
+            checkpoint: None,
+            trouble: None,
+            state: State::Accepted,
+        };
+        seen.insert(job.id.clone(), job.clone());
+        Ok(job)
+    }
+
+    /// Who runs the jobs of a plugin; waits for it to be mounted. `None` when the process ends first.
+    pub(super) async fn guest(&self, plugin: &PluginName) -> Option<Arc<dyn Guest>> {
+        if self.draining.is_cancelled() {
+            return None;
+        }
+        let mut guests = self.guests.subscribe();
+        if !guests.borrow().contains_key(plugin) {
+            tracing::error!("the job waits for its plugin, which is not mounted");
+        }
+        tokio::select! {
+            mounted = guests.wait_for(|guests| guests.contains_key(plugin)) => mounted.ok()?.get(plugin).cloned(),
+            () = self.draining.cancelled() => None,
+        }
+    }
+
+    async fn booted(&self, job: &Job) -> Event {
+        let slots = Arc::clone(&self.slots);
+        let wanted = match &job.state {
+            State::Restarting { wanted, .. } => wanted.clone(),
+            _ => None,
+        };
+        let asked = spawn_blocking(move || {
+            let expected = wanted.is_none_or(|wanted| slots.boot_expected(&wanted));
+            (slots.running(), expected)
+        });
+        let (running, expected) = asked.await.unwrap_or_default();
+        Event::Booted { boot_id: self.settings.boot_id.clone(), running, expected }
+    }
+
+    pub(super) async fn armed(&self, id: &JobId) -> Option<String> {
+        let (slots, id) = (Arc::clone(&self.slots), id.clone());
+        spawn_blocking(move || slots.armed(id.as_str())).await.unwrap_or_default()
+    }
+
+    pub(super) async fn release(&self, id: &JobId) {
+        let (slots, id) = (Arc::clone(&self.slots), id.clone());
+        let _ = spawn_blocking(move || slots.release(id.as_str())).await;
+    }
+
+    /// Forgets the oldest of the ended jobs.
+    pub(super) async fn prune(&self) {
+        let surplus = files::superfluous(lock(&self.seen).values());
+        for id in surplus {
+            match self.files.remove(&id).await {
+                Ok(()) => self.forget(&id),
+                Err(error) => tracing::warn!(%error, job = %id, "an old job was not removed"),
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
