@@ -10,13 +10,11 @@ use serde_json::{Value, json};
 
 use super::Service;
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
+use super::wanted::Wanted;
 use crate::clock;
 use crate::fault::Fault;
 use crate::hub::{Hub, check_tag, unknown};
-use crate::identity::{
-    Authentication, AuthenticationKind, Identity, Name, Status, SymmetricKey, Thumbprints, generate_etag,
-    generate_generation, generate_key,
-};
+use crate::identity::{Identity, Name, Status, generate_etag, generate_generation};
 use crate::policies::Right;
 use crate::store::Record;
 use crate::twin::Twin;
@@ -27,26 +25,6 @@ pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 #[derive(Deserialize)]
 pub(super) struct List {
     top: Option<String>,
-}
-
-/// What a caller may say about an identity; anything else in the body is the hub's to say and ignored.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Wanted {
-    device_id: Option<String>,
-    module_id: Option<String>,
-    status: Option<String>,
-    status_reason: Option<String>,
-    authentication: Option<WantedAuthentication>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WantedAuthentication {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    symmetric_key: Option<SymmetricKey>,
-    x509_thumbprint: Option<Thumbprints>,
 }
 
 pub(super) async fn list(
@@ -220,81 +198,6 @@ fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -
         hub.links.close(name, "its identity was disabled");
     }
     Ok(record)
-}
-
-impl Wanted {
-    fn check_names(&self, name: &Name) -> Result<(), Fault> {
-        let differs = |said: &Option<String>, path: Option<&str>| {
-            said.as_deref().is_some_and(|said| !said.is_empty() && Some(said) != path)
-        };
-        if differs(&self.device_id, Some(name.device_id())) || differs(&self.module_id, name.module_id()) {
-            let text = format!("the body's id differs from the path's {name}");
-            return Err(Fault::ArgumentInvalid(text));
-        }
-        Ok(())
-    }
-
-    fn status(&self) -> Result<Option<Status>, Fault> {
-        match self.status.as_deref() {
-            None | Some("") => Ok(None),
-            Some("enabled") => Ok(Some(Status::Enabled)),
-            Some("disabled") => Ok(Some(Status::Disabled)),
-            Some(other) => {
-                Err(Fault::ArgumentInvalid(format!("status is \"enabled\" or \"disabled\", not {other:?}")))
-            }
-        }
-    }
-
-    /// What the identity's proof becomes; whatever is not said stays as it was, or is made.
-    fn authentication(&self, present: Option<&Authentication>) -> Result<Authentication, Fault> {
-        let default = WantedAuthentication::default();
-        let wanted = self.authentication.as_ref().unwrap_or(&default);
-        let thumbprints = wanted.x509_thumbprint.clone().unwrap_or_default();
-        let has_thumbprint = is_said(&thumbprints.primary_thumbprint).is_some();
-        let kind = match wanted.kind.as_deref() {
-            Some("sas") => AuthenticationKind::Sas,
-            Some("selfSigned") => AuthenticationKind::SelfSigned,
-            Some("none") => AuthenticationKind::None,
-            None | Some("") if has_thumbprint => AuthenticationKind::SelfSigned,
-            None | Some("") => present.map_or(AuthenticationKind::Sas, |present| present.kind),
-            Some(other) => {
-                let text = format!("authentication type is sas, selfSigned or none, not {other:?}");
-                return Err(Fault::ArgumentInvalid(text));
-            }
-        };
-        if kind != AuthenticationKind::Sas {
-            let x509_thumbprint = match present {
-                Some(present) if !has_thumbprint => present.x509_thumbprint.clone(),
-                _ => thumbprints,
-            };
-            return Ok(Authentication { kind, symmetric_key: SymmetricKey::default(), x509_thumbprint });
-        }
-        let said = wanted.symmetric_key.clone().unwrap_or_default();
-        let before = present.map(|present| present.symmetric_key.clone()).unwrap_or_default();
-        let key = |said: Option<String>, before: Option<String>| match is_said(&said)
-            .or_else(|| is_said(&before))
-        {
-            None => Ok(generate_key()),
-            Some(key) => check_key(key),
-        };
-        let symmetric_key = SymmetricKey {
-            primary_key: Some(key(said.primary_key, before.primary_key)?),
-            secondary_key: Some(key(said.secondary_key, before.secondary_key)?),
-        };
-        Ok(Authentication { kind, symmetric_key, x509_thumbprint: Thumbprints::default() })
-    }
-}
-
-fn is_said(text: &Option<String>) -> Option<String> {
-    text.clone().filter(|text| !text.is_empty())
-}
-
-fn check_key(key: String) -> Result<String, Fault> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    match STANDARD.decode(&key) {
-        Ok(bytes) if (16..=64).contains(&bytes.len()) => Ok(key),
-        _ => Err(Fault::ArgumentInvalid("a symmetric key is base64 of 16 to 64 bytes".into())),
-    }
 }
 
 /// The identity as REST shows it.

@@ -14,6 +14,7 @@ mod local;
 mod methods;
 mod query;
 mod twins;
+mod wanted;
 mod websocket;
 
 use std::path::PathBuf;
@@ -28,8 +29,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::devices::{Wanted, create};
+pub(crate) use self::devices::create;
 pub(crate) use self::listen::listen;
+pub(crate) use self::wanted::Wanted;
 use crate::fault::Fault;
 use crate::hub::Hub;
 
