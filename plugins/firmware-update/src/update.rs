@@ -5,13 +5,14 @@
 //! after a power cut between the two it is told twice, never left out.
 //!
 //! ```text
-//!   – ─▶ Fetching ─▶ Staging ─▶ Booting ═restart═▶ Confirming ─▶ completed
-//!            │           │          └──fell back──▶ rolledBack
-//!            └───────────┴─────────────────────────▶ failed
+//!   – ─▶ Fetching ─▶ Fetched ─▶ Staging ─▶ Booting ═restart═▶ Confirming ─▶ completed
+//!            │          │          │          └──▶ FellBack ─▶ rolledBack ◀─┘
+//!            └──────────┴──────────┴──────────┴──▶ failed
 //! ```
 //!
-//! A restart that nobody asked for (a power cut) may come while the trial is armed: then the slots tell what
-//! runs. Where that leaves open whether the trial ever booted it is armed again, [`TRIALS`] times in all.
+//! A restart that nobody asked for (a power cut) may come while the trial is armed, or before it is confirmed:
+//! then the slots tell what runs. Where that leaves open whose fault it was the trial is armed again, [`TRIALS`]
+//! times in all.
 
 use std::time::Duration;
 
@@ -38,6 +39,11 @@ const HEARD: Duration = Duration::from_secs(1);
 pub enum Step {
     /// The image is on its way into the artifact store.
     Fetching,
+    /// The image is in the store; a slot is to be chosen.
+    Fetched {
+        /// The digest of what was fetched.
+        digest: String,
+    },
     /// The image is in the store and on its way into the slot.
     Staging {
         /// The slot.
@@ -62,6 +68,8 @@ pub enum Step {
         slot: String,
         /// What it was sealed with.
         version: String,
+        /// How often the trial was armed.
+        trials: u32,
     },
     /// The trial did not stay up; this is still to be told.
     FellBack {
@@ -78,6 +86,7 @@ impl Checkpoint for Step {
     fn phase(&self) -> &str {
         match self {
             Step::Fetching => "fetching",
+            Step::Fetched { .. } => "fetched",
             Step::Staging { .. } => "staging",
             Step::Booting { .. } => "booting",
             Step::Confirming { .. } => "confirming",
@@ -132,9 +141,10 @@ impl Update<'_> {
             let next = match at.clone() {
                 None => self.accept()?,
                 Some(Step::Fetching) => self.fetch()?,
+                Some(Step::Fetched { digest }) => self.choose(&digest)?,
                 Some(Step::Staging { slot, digest, version }) => self.stage(&slot, &digest, &version)?,
                 Some(Step::Booting { slot, version, trials }) => self.boot(&slot, &version, trials)?,
-                Some(Step::Confirming { slot, version }) => self.confirm(&slot, &version)?,
+                Some(Step::Confirming { slot, version, trials }) => self.confirm(&slot, &version, trials)?,
                 Some(Step::FellBack { slot, version }) => self.fell_back(&slot, &version)?,
             };
             match next {
@@ -158,15 +168,19 @@ impl Update<'_> {
         Ok(Next::Step(Step::Fetching))
     }
 
+    /// Stored as soon as it is done: an order without a digest would be fetched again.
     fn fetch(&self) -> Result<Next, Trouble> {
-        let image = self.image(self.order.digest.clone())?;
-        let slot = flash::spare()?.name;
-        let digest = image.digest();
-        let version = self.order.version.clone().unwrap_or_else(|| short(&digest));
-        info!("the image is here"; bytes = image.size(), digest);
+        let digest = self.image(self.order.digest.clone())?.digest();
+        Ok(Next::Step(Step::Fetched { digest }))
+    }
+
+    fn choose(&self, digest: &str) -> Result<Next, Trouble> {
+        info!("the image is here"; digest);
         self.tell(News::Downloaded)?;
+        let slot = flash::spare()?.name;
+        let version = self.order.version.clone().unwrap_or_else(|| short(digest));
         self.tell(News::Applying { slot: &slot })?;
-        Ok(Next::Step(Step::Staging { slot, digest, version }))
+        Ok(Next::Step(Step::Staging { slot, digest: digest.to_owned(), version }))
     }
 
     fn stage(&self, slot: &str, digest: &str, version: &str) -> Result<Next, Trouble> {
@@ -184,7 +198,7 @@ impl Update<'_> {
     fn boot(&self, slot: &str, version: &str, trials: u32) -> Result<Next, Trouble> {
         let (slot, version) = (slot.to_owned(), version.to_owned());
         if runs(&slot)? {
-            return Ok(Next::Step(Step::Confirming { slot, version }));
+            return Ok(Next::Step(Step::Confirming { slot, version, trials }));
         }
         let fell_back = trials > 0 && matches!(self.job.wake(), Wake::Restarted { .. });
         if fell_back || trials >= TRIALS {
@@ -196,9 +210,11 @@ impl Update<'_> {
         Ok(Next::End(End::Well(Outcome::Restart)))
     }
 
-    fn confirm(&self, slot: &str, version: &str) -> Result<Next, Trouble> {
+    fn confirm(&self, slot: &str, version: &str, trials: u32) -> Result<Next, Trouble> {
         if !runs(slot)? {
-            return Ok(Next::Step(Step::FellBack { slot: slot.to_owned(), version: version.to_owned() }));
+            // The device went down before this point was reached, and the trial has lapsed.
+            let (slot, version) = (slot.to_owned(), version.to_owned());
+            return Ok(Next::Step(Step::Booting { slot, version, trials }));
         }
         flash::confirm()?;
         info!("the new image is confirmed"; slot, version);
