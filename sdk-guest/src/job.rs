@@ -29,7 +29,7 @@ pub enum Wake {
         /// Whether it is the slot that the job wanted; false says that the boot loader fell back.
         expected: bool,
     },
-    /// The last run was cut short: a power cut, a crash, an unasked restart, a swap, a time-out.
+    /// The last run was cut short: a power cut, a crash, an unasked restart, a swap, a time-out, a suspension.
     Interrupted,
 }
 

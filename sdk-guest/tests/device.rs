@@ -233,9 +233,18 @@ fn a_slot_is_sealed_by_what_is_in_it_and_boots_on_trial() {
     assert!(device.slot("a").running, "nobody confirmed");
     device.within(|| flash::activate("b").unwrap());
     device.restart();
+    device.within(|| {
+        flash::revert().unwrap();
+        assert!(matches!(flash::confirm(), Err(flash::Error::Busy(_))), "what was given up stays so");
+    });
+    device.restart();
+    assert!(device.slot("a").running);
+    device.within(|| flash::activate("b").unwrap());
+    device.restart();
     device.within(|| flash::confirm().unwrap());
     device.restart();
     assert!(device.slot("b").running && device.slot("b").good && !device.slot("b").trial);
+    assert!(!device.slot("a").good, "one slot is good");
 }
 
 #[test]

@@ -192,3 +192,44 @@ fn check_imports(component: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A component that imports one function, spelt out section by section.
+    fn importing(name: &str) -> Vec<u8> {
+        let mut component = b"\0asm\x0d\0\x01\0".to_vec();
+        // One type: a function without parameters and result.
+        component.extend([7, 5, 1, 0x40, 0, 1, 0]);
+        let mut import = vec![1, 0, u8::try_from(name.len()).unwrap()];
+        import.extend(name.as_bytes());
+        import.extend([1, 0]);
+        component.push(10);
+        component.push(u8::try_from(import.len()).unwrap());
+        component.extend(import);
+        component
+    }
+
+    #[test]
+    fn an_import_that_no_host_gives_is_named() {
+        for given in ["hotshoe:plugin/flash@0.1.0", "wasi:cli/stderr@0.2.6", "wasi:io/streams@0.2.0"] {
+            check_imports(&importing(given)).unwrap();
+        }
+        for refused in
+            ["wasi:filesystem/types@0.2.6", "wasi:sockets/tcp@0.2.6", "acme:plugin/flash@0.1.0", "env"]
+        {
+            let error = check_imports(&importing(refused)).unwrap_err();
+            assert!(error.to_string().contains(refused), "{error}");
+        }
+    }
+
+    #[test]
+    fn each_guest_has_a_manifest_that_the_host_reads() {
+        for (package, directory) in GUESTS {
+            let text = fs::read_to_string(workspace().join(directory).join("plugin.toml")).unwrap();
+            let manifest = hotshoe_core::manifest::parse(&text).unwrap();
+            assert!(!manifest.summary.is_empty(), "{package}");
+        }
+    }
+}

@@ -200,10 +200,7 @@ pub(crate) mod flash {
     }
 
     pub(crate) fn confirm() -> Result<(), Error> {
-        granted("flash.confirm", |state| {
-            state.slots.confirm();
-            Ok(())
-        })
+        granted("flash.confirm", |state| state.slots.confirm())
     }
 
     pub(crate) fn revert() -> Result<(), Error> {

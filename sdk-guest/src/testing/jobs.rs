@@ -124,7 +124,7 @@ impl Jobs {
         let (end, wake, stage) = match result {
             Some(Ok(Outcome::Done(value))) => (End::Done(value), Wake::Due, Stage::Ended),
             Some(Ok(Outcome::Later(pause))) => (End::Later(pause), Wake::Due, Stage::Ready),
-            Some(Ok(Outcome::Suspended)) => (End::Suspended, Wake::Due, Stage::Ready),
+            Some(Ok(Outcome::Suspended)) => (End::Suspended, Wake::Interrupted, Stage::Ready),
             Some(Ok(Outcome::Restart)) if restart_granted => {
                 (End::Restart, Wake::Interrupted, Stage::Restarting(armed))
             }
@@ -149,6 +149,10 @@ impl Jobs {
                 let slot = running.unwrap_or_default().to_owned();
                 record.wake = Wake::Restarted(Boot { slot, expected });
                 record.stage = Stage::Ready;
+            } else if let Wake::Restarted(boot) = &mut record.wake {
+                // Another restart came between: what runs now counts.
+                boot.expected &= Some(boot.slot.as_str()) == running;
+                boot.slot = running.unwrap_or_default().to_owned();
             }
         }
     }

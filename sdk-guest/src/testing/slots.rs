@@ -1,4 +1,4 @@
-//! The device's slots, and a boot loader that gives one trial.
+//! The device's slots, and a boot loader that gives one trial: the rules of the real one, without a disk.
 
 use crate::bindings::hotshoe::plugin::flash::{Content, Error, Slot, Space};
 
@@ -27,36 +27,42 @@ struct Entry {
     digest: Option<String>,
     version: Option<String>,
     content: Content,
-    good: bool,
     holder: Option<String>,
+}
+
+/// An image that has yet to prove itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Trial {
+    index: usize,
+    /// False once it was booted.
+    armed: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Slots {
     entries: Vec<Entry>,
-    /// The slot that is booted when nothing is armed.
-    primary: usize,
+    /// The slot that is booted when nothing is armed: the one confirmed last.
+    good: usize,
     running: usize,
-    armed: Option<usize>,
+    trial: Option<Trial>,
 }
 
 impl Slots {
     pub(super) fn new(slots: &[(&str, u64)]) -> Slots {
-        let entries = slots.iter().enumerate().map(|(index, (name, size))| Entry {
+        let entries = slots.iter().map(|(name, size)| Entry {
             name: (*name).to_owned(),
             size: *size,
             bytes: Vec::new(),
             digest: None,
             version: None,
             content: Content::Empty,
-            good: index == 0,
             holder: None,
         });
         Slots { entries: entries.collect(), ..Slots::default() }
     }
 
-    fn trial(&self, index: usize) -> bool {
-        self.armed == Some(index) || (self.running == index && self.primary != index)
+    fn on_trial(&self, index: usize) -> bool {
+        self.trial.is_some_and(|trial| trial.index == index)
     }
 
     pub(super) fn list(&self) -> Vec<Slot> {
@@ -64,8 +70,8 @@ impl Slots {
             name: entry.name.clone(),
             size: entry.size,
             running: self.running == index,
-            good: entry.good,
-            trial: self.trial(index),
+            good: self.good == index,
+            trial: self.on_trial(index),
             content: entry.content,
             version: entry.version.clone(),
             digest: entry.digest.clone(),
@@ -78,8 +84,8 @@ impl Slots {
         Some(Image {
             bytes: entry.bytes.clone(),
             running: self.running == index,
-            good: entry.good,
-            trial: self.trial(index),
+            good: self.good == index,
+            trial: self.on_trial(index),
             sealed: entry.content == Content::Sealed,
             version: entry.version.clone(),
         })
@@ -90,7 +96,8 @@ impl Slots {
     }
 
     pub(super) fn armed(&self) -> Option<String> {
-        self.entries.get(self.armed?).map(|entry| entry.name.clone())
+        let trial = self.trial.filter(|trial| trial.armed)?;
+        self.entries.get(trial.index).map(|entry| entry.name.clone())
     }
 
     pub(super) fn release(&mut self, job: &str) {
@@ -100,8 +107,16 @@ impl Slots {
     }
 
     pub(super) fn boot(&mut self, stays_up: bool) {
-        let armed = self.armed.take();
-        self.running = armed.filter(|_| stays_up).unwrap_or(self.primary);
+        match &mut self.trial {
+            Some(trial) if trial.armed && stays_up => {
+                trial.armed = false;
+                self.running = trial.index;
+            }
+            _ => {
+                self.trial = None;
+                self.running = self.good;
+            }
+        }
     }
 
     fn find(&mut self, name: &str) -> Result<(usize, &mut Entry), Error> {
@@ -114,7 +129,7 @@ impl Slots {
 
     /// Opens a slot for an image: from where it was, or from nothing.
     pub(super) fn open(&mut self, name: &str, digest: &str, job: &str) -> Result<(), Error> {
-        let (running, primary, armed) = (self.running, self.primary, self.armed);
+        let (running, good, trial) = (self.running, self.good, self.trial);
         let (index, entry) = self.find(name)?;
         if index == running {
             return Err(Error::Busy(format!("the device runs from {name}")));
@@ -123,8 +138,13 @@ impl Slots {
             return Err(Error::Leased(holder.clone()));
         }
         let same = entry.digest.as_deref() == Some(digest);
-        if running != primary || (armed.is_some() && !same) {
-            return Err(Error::Busy("a trial is neither confirmed nor reverted".to_owned()));
+        if !(same && entry.content == Content::Sealed) {
+            if trial.is_some() {
+                return Err(Error::Busy("a trial is neither confirmed nor reverted".to_owned()));
+            }
+            if index == good {
+                return Err(Error::Busy(format!("the boot loader falls back to {name}")));
+            }
         }
         entry.holder = Some(job.to_owned());
         if !same {
@@ -132,7 +152,6 @@ impl Slots {
             entry.digest = Some(digest.to_owned());
             entry.version = None;
             entry.content = Content::Partial;
-            entry.good = false;
         }
         Ok(())
     }
@@ -177,26 +196,35 @@ impl Slots {
     }
 
     pub(super) fn activate(&mut self, name: &str) -> Result<(), Error> {
-        let running = self.running;
+        let (running, good, trial) = (self.running, self.good, self.trial);
         let (index, entry) = self.find(name)?;
-        if index == running {
-            return Err(Error::Busy(format!("the device runs from {name}")));
-        }
         if entry.content != Content::Sealed {
             return Err(Error::NotSealed(name.to_owned()));
         }
-        self.armed = Some(index);
+        match trial {
+            Some(trial) if trial.armed && trial.index == index => {}
+            Some(_) => return Err(Error::Busy("a trial is neither confirmed nor reverted".to_owned())),
+            None if index == running || index == good => {
+                return Err(Error::Busy(format!("{name} runs, or is what the boot loader falls back to")));
+            }
+            None => self.trial = Some(Trial { index, armed: true }),
+        }
         Ok(())
     }
 
-    pub(super) fn confirm(&mut self) {
-        self.primary = self.running;
-        if let Some(entry) = self.entries.get_mut(self.running) {
-            entry.good = true;
+    pub(super) fn confirm(&mut self) -> Result<(), Error> {
+        match self.trial {
+            Some(trial) if !trial.armed && trial.index == self.running => {
+                self.good = trial.index;
+                self.trial = None;
+            }
+            _ if self.running == self.good => {}
+            _ => return Err(Error::Busy("the trial was given up".to_owned())),
         }
+        Ok(())
     }
 
     pub(super) fn revert(&mut self) {
-        self.armed = None;
+        self.trial = None;
     }
 }
