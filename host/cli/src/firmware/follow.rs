@@ -137,11 +137,10 @@ fn jobs(twin: &Value) -> impl Iterator<Item = (&String, &Value)> {
     jobs.into_iter().flatten().filter(|(_, job)| job.is_object())
 }
 
-/// What the device says about a failure, under one of the names that are in use.
+/// What the device says about a failure: `{code, message}`, or a text.
 fn reason(reported: &Value) -> Option<String> {
-    let told = ["firmwareError", "firmwareStatusReason", "firmwareReason"]
-        .iter()
-        .find_map(|name| reported.get(name))
+    let told = reported
+        .get("firmwareError")
         .or_else(|| reported.pointer("/iothubDM/firmwareUpdate/error"))
         .filter(|told| !told.is_null())?;
     let text = told.as_str().or_else(|| told.get("message").and_then(Value::as_str));
