@@ -1,5 +1,7 @@
 //! The fake device keeps the rules of the real one.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
+
 use hotshoe_guest::testing::{Device, End};
 use hotshoe_guest::{
     Checkpoint, Decision, Document, Failure, Job, JobSpec, Outcome, Plugin, Rejection, Reply, Request,

@@ -1,5 +1,7 @@
 //! The plugin on the fake device.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
+
 use diagnostics::Diagnostics;
 use hotshoe_guest::testing::{Device, End};
 use serde_json::json;

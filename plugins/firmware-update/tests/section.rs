@@ -1,5 +1,7 @@
 //! The desired section `firmware` on the fake device.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
+
 use firmware_update::FirmwareUpdate;
 use hotshoe_guest::testing::{Device, End};
 use serde_json::{Value, json};

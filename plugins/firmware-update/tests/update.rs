@@ -1,5 +1,7 @@
 //! Whole updates on the fake device: every form of order, every phase, every interruption, every bad end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
+
 use firmware_update::FirmwareUpdate;
 use hotshoe_guest::log::Level;
 use hotshoe_guest::testing::{Device, End};
