@@ -4,6 +4,7 @@
 
 mod kill;
 mod lies;
+mod memory;
 mod server;
 mod trust;
 
