@@ -91,7 +91,8 @@ impl Staging {
 
     /// Appends what is missing of a file; returns [`Self::written`] afterwards. Durable when it returns.
     ///
-    /// A file whose digest is known to be another one is refused before a byte is written.
+    /// A file whose digest is known to be another one is refused before a byte is written. `progress` is called after
+    /// each MiB; whoever passes it on to people should do so less often.
     pub fn append_artifact(&mut self, artifact: &Artifact, progress: &Progress) -> Result<u64, FlashError> {
         self.accept(artifact)?;
         let size = artifact.size();
