@@ -4,9 +4,11 @@
 //! `artifact` stands on `state`; `fetch` and `flash` stand on both.
 
 pub mod artifact;
+pub mod capability;
 pub mod config;
 pub mod fetch;
 pub mod flash;
 pub mod hub;
 pub mod job;
+pub mod plugin;
 pub mod state;

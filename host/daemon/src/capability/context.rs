@@ -1,0 +1,126 @@
+//! What a running guest stands on: whose it is, what it may do, and the services behind its imports.
+
+use std::sync::{Arc, Mutex};
+
+use hotshoe_core::grants::Grants;
+use hotshoe_core::manifest::{Manifest, PluginName};
+use hotshoe_core::policy::Unsigned;
+use semver::Version;
+use serde_json::Value;
+use wasmtime::component::ResourceTable;
+use wasmtime::{StoreLimits, StoreLimitsBuilder};
+use wasmtime_wasi::WasiCtx;
+
+use super::bindings::hotshoe::plugin::types;
+use super::device::DeviceFacts;
+use super::log::LogSink;
+use crate::fetch::Fetcher;
+use crate::flash::Flash;
+use crate::hub::{Desired, Outbox, Telemetry};
+use crate::job::JobRun;
+use crate::state::StateDir;
+
+/// How many things of the host (files, stagings, streams) one call may hold at a time.
+const HANDLES: usize = 256;
+/// How many core instances, tables and memories one call may have, and how large a table.
+const INSTANCES: usize = 64;
+const TABLES: usize = 32;
+const TABLE_ELEMENTS: usize = 20_000;
+const MEMORIES: usize = 2;
+
+/// The services of the device, shared by all plugins.
+pub struct Services {
+    /// Fetches files.
+    pub fetcher: Fetcher,
+    /// The slots.
+    pub flash: Flash,
+    /// The reported properties.
+    pub outbox: Outbox,
+    /// Device-to-cloud messages.
+    pub telemetry: Telemetry,
+    /// The desired properties.
+    pub desired: Desired,
+    /// Where plugins' own stores stand, one directory each.
+    pub state: StateDir,
+    /// What the device says of itself.
+    pub facts: DeviceFacts,
+    /// The policy for images that no signed target covers.
+    pub unsigned: Unsigned,
+}
+
+/// A mounted plugin, as its capabilities know it.
+pub struct Tenant {
+    /// Its name.
+    pub name: PluginName,
+    /// Its version.
+    pub version: Version,
+    /// What it may do.
+    pub grants: Grants,
+    /// The reported paths that it owns.
+    pub reported: Vec<String>,
+    /// The section of the desired properties that is its own.
+    pub desired: Option<String>,
+    /// What the operator configured for it, an object.
+    pub settings: Value,
+    /// Where its log lines go.
+    pub log: LogSink,
+    /// Held by whichever of its calls reads or writes its store.
+    pub(super) storage: Arc<Mutex<()>>,
+}
+
+impl Tenant {
+    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object.
+    pub fn new(manifest: &Manifest, grants: Grants, settings: Value) -> Tenant {
+        Tenant {
+            name: manifest.name.clone(),
+            version: manifest.version.clone(),
+            grants,
+            reported: manifest.reported.clone(),
+            desired: manifest.desired.clone(),
+            settings,
+            log: LogSink::new(&manifest.name, &manifest.version),
+            storage: Arc::default(),
+        }
+    }
+}
+
+/// What one call has: the data of its store. Thrown away with it.
+pub(crate) struct Context {
+    pub(super) tenant: Arc<Tenant>,
+    pub(super) services: Arc<Services>,
+    /// The job that runs, where one does.
+    pub(super) job: Option<Arc<JobRun>>,
+    pub(super) table: ResourceTable,
+    pub(super) limits: StoreLimits,
+    /// Made when the guest first asks for it: most calls never do.
+    pub(super) wasi: Option<WasiCtx>,
+}
+
+impl Context {
+    /// The context of a call with at most this much memory, in bytes.
+    pub(crate) fn new(
+        tenant: Arc<Tenant>,
+        services: Arc<Services>,
+        job: Option<Arc<JobRun>>,
+        memory: u64,
+    ) -> Context {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let limits = StoreLimitsBuilder::new()
+            .memory_size(usize::try_from(memory).unwrap_or(usize::MAX))
+            .memories(MEMORIES)
+            .tables(TABLES)
+            .table_elements(TABLE_ELEMENTS)
+            .instances(INSTANCES)
+            .build();
+        Context { tenant, services, job, table, limits, wasi: None }
+    }
+
+    /// What the store asks before memory or tables grow.
+    pub(crate) fn limits(&mut self) -> &mut StoreLimits {
+        &mut self.limits
+    }
+}
+
+// Types alone: nothing to call.
+impl types::Host for Context {}

@@ -1,0 +1,118 @@
+//! `download`: files from the network, fetched by the host.
+//!
+//! The grant is asked for each URL, redirects included; the bytes go to the artifact store and not through the guest.
+//! Within a job the progress is shown as the job's, so that a plugin that waits for `fetch` is seen to move.
+
+use std::sync::Arc;
+
+use hotshoe_core::job::Progress;
+use url::Url;
+use wasmtime::component::Resource;
+
+use super::bindings::hotshoe::plugin::download::{
+    self, DigestMismatch, Error, Purpose, Request, SizeMismatch,
+};
+use super::{Context, blocking};
+use crate::artifact::Artifact;
+use crate::fetch::{FetchError, FetchRequest, Trust};
+
+/// The longest URL, in bytes.
+const URL_LIMIT: usize = 8192;
+/// The most that `artifact.read` gives at once, in bytes.
+const READ_LIMIT: u32 = 256 * 1024;
+/// What the progress of a fetch is called where the plugin has not named a phase.
+const PHASE: &str = "downloading";
+
+impl download::Host for Context {
+    async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Artifact>, Error>> {
+        let request = match self.checked(request) {
+            Ok(request) => request,
+            Err(error) => return Ok(Err(error)),
+        };
+        let grants = self.tenant.grants.clone();
+        let allow = move |url: &Url| grants.allows_url(url);
+        let job = self.job.as_ref().map(|run| run.handle.clone());
+        let progress = move |done, total| {
+            if let Some(job) = &job {
+                job.progress(Progress { phase: PHASE.to_owned(), done, total });
+            }
+        };
+        match Arc::clone(&self.services).fetcher.fetch(&request, &allow, &progress).await {
+            Ok(artifact) => Ok(Ok(self.table.push(artifact)?)),
+            Err(error) => Ok(Err(error.into())),
+        }
+    }
+}
+
+impl Context {
+    fn checked(&self, request: Request) -> Result<FetchRequest, Error> {
+        if request.url.len() > URL_LIMIT {
+            return Err(Error::InvalidUrl(format!("the URL is over {URL_LIMIT} bytes")));
+        }
+        let url = Url::parse(&request.url)
+            .map_err(|error| Error::InvalidUrl(format!("the URL does not parse: {error}")))?;
+        let digest = request.digest.map(|digest| digest.parse()).transpose();
+        let digest = digest
+            .map_err(|error: hotshoe_core::digest::DigestError| Error::InvalidDigest(error.to_string()))?;
+        let trust = match request.purpose {
+            Purpose::File => Trust::File,
+            Purpose::Firmware => Trust::Firmware(self.services.unsigned),
+        };
+        Ok(FetchRequest { url, digest, size: request.size, trust })
+    }
+}
+
+impl From<FetchError> for Error {
+    fn from(error: FetchError) -> Self {
+        match error {
+            FetchError::Denied(text) => Error::Denied(text),
+            FetchError::InvalidUrl(text) => Error::InvalidUrl(text),
+            FetchError::Untrusted(text) => Error::Untrusted(text),
+            FetchError::Status { status, .. } => Error::Status(status),
+            FetchError::Interrupted(text) => Error::Interrupted(text),
+            FetchError::Size { expected, actual } => Error::Size(SizeMismatch { expected, actual }),
+            FetchError::Digest { expected, actual } => {
+                Error::Digest(DigestMismatch { expected: expected.to_string(), actual: actual.to_string() })
+            }
+            FetchError::InsufficientSpace { needed, available } => {
+                Error::InsufficientSpace(SizeMismatch { expected: needed, actual: available })
+            }
+            FetchError::Io(text) => Error::Io(text),
+        }
+    }
+}
+
+impl download::HostArtifact for Context {
+    async fn digest(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&artifact)?.digest().to_string())
+    }
+
+    async fn size(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<u64> {
+        Ok(self.table.get(&artifact)?.size())
+    }
+
+    async fn origin(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<String> {
+        Ok(self.table.get(&artifact)?.origin().to_owned())
+    }
+
+    async fn read(
+        &mut self,
+        artifact: Resource<Artifact>,
+        offset: u64,
+        length: u32,
+    ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        let artifact = self.table.get(&artifact)?.clone();
+        let length = usize::try_from(length.min(READ_LIMIT)).unwrap_or_default();
+        let read = blocking(move || artifact.read(offset, length)).await;
+        Ok(match read {
+            Ok(Ok(bytes)) => Ok(bytes),
+            Ok(Err(error)) => Err(Error::Io(format!("the file cannot be read: {error}"))),
+            Err(text) => Err(Error::Io(text)),
+        })
+    }
+
+    async fn drop(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<()> {
+        self.table.delete(artifact)?;
+        Ok(())
+    }
+}

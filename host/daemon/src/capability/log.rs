@@ -1,0 +1,168 @@
+//! `log`: lines of a plugin in the device's log.
+//!
+//! A log is read by people and by programs that look for patterns in it, and it stands on a disk. So a line is cut
+//! at 4 KiB, control characters are escaped (no plugin writes a line that looks like another's, nor colours), and
+//! a plugin that writes faster than its rate loses lines, which are counted and told. The rate is the plugin's, over
+//! all of its calls.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tracing::Level;
+
+use super::Context;
+use super::bindings::hotshoe::plugin::log;
+
+/// The most of one line, message and fields together, in bytes.
+const LINE_LIMIT: usize = 4096;
+/// Lines a plugin may write at once, and then per second.
+const BURST: f64 = 100.0;
+const RATE: f64 = 20.0;
+
+/// Where a plugin's lines go, and how many there may be.
+pub struct LogSink {
+    plugin: String,
+    version: String,
+    bucket: Mutex<Bucket>,
+}
+
+struct Bucket {
+    tokens: f64,
+    filled: Instant,
+    dropped: u64,
+}
+
+impl LogSink {
+    /// A sink for this plugin.
+    pub fn new(plugin: impl ToString, version: impl ToString) -> LogSink {
+        let bucket = Bucket { tokens: BURST, filled: Instant::now(), dropped: 0 };
+        LogSink { plugin: plugin.to_string(), version: version.to_string(), bucket: Mutex::new(bucket) }
+    }
+
+    /// Writes a line, if the rate allows.
+    pub(super) fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
+        let Some(dropped) = self.admit(Instant::now()) else { return };
+        if dropped > 0 {
+            tracing::warn!(
+                plugin = self.plugin,
+                version = self.version,
+                dropped,
+                "log lines over the plugin's rate"
+            );
+        }
+        let (plugin, version) = (self.plugin.as_str(), self.version.as_str());
+        let mut left = LINE_LIMIT;
+        let message = plain(message, &mut left);
+        let mut text = String::new();
+        for (name, value) in fields {
+            if left == 0 {
+                break;
+            }
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(&plain(name, &mut left));
+            text.push('=');
+            text.push_str(&plain(value, &mut left));
+        }
+        let fields = (!text.is_empty()).then_some(text.as_str());
+        match level {
+            Level::ERROR => tracing::error!(target: "plugin", plugin, version, fields, "{message}"),
+            Level::WARN => tracing::warn!(target: "plugin", plugin, version, fields, "{message}"),
+            Level::INFO => tracing::info!(target: "plugin", plugin, version, fields, "{message}"),
+            _ => tracing::debug!(target: "plugin", plugin, version, fields, "{message}"),
+        }
+    }
+
+    /// Takes a token. The number is how many lines were dropped since the last one that was not.
+    fn admit(&self, now: Instant) -> Option<u64> {
+        let mut bucket = self.bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = now.saturating_duration_since(bucket.filled).as_secs_f64();
+        bucket.tokens = (bucket.tokens + passed * RATE).min(BURST);
+        bucket.filled = now;
+        if bucket.tokens < 1.0 {
+            bucket.dropped = bucket.dropped.saturating_add(1);
+            return None;
+        }
+        bucket.tokens -= 1.0;
+        Some(std::mem::take(&mut bucket.dropped))
+    }
+}
+
+/// The text without control characters, cut to what is left of the line.
+fn plain(text: &str, left: &mut usize) -> String {
+    let mut plain = String::new();
+    for character in text.chars() {
+        let hidden =
+            character.is_control() || matches!(character, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let start = plain.len();
+        if hidden {
+            plain.extend(character.escape_default());
+        } else {
+            plain.push(character);
+        }
+        let size = plain.len().saturating_sub(start);
+        if size > *left {
+            plain.truncate(start);
+            plain.push('…');
+            *left = 0;
+            break;
+        }
+        *left = left.saturating_sub(size);
+    }
+    plain
+}
+
+impl log::Host for Context {
+    async fn write(
+        &mut self,
+        level: log::Level,
+        message: String,
+        fields: Vec<(String, String)>,
+    ) -> wasmtime::Result<()> {
+        let level = match level {
+            log::Level::Debug => Level::DEBUG,
+            log::Level::Info => Level::INFO,
+            log::Level::Warn => Level::WARN,
+            log::Level::Error => Level::ERROR,
+        };
+        self.tenant.log.write(level, &message, &fields);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn lines_over_the_rate_are_counted_and_told_with_the_next_one() {
+        let sink = LogSink::new("acme.pump", "1.0.0");
+        let now = Instant::now();
+        for _ in 0..BURST as usize {
+            assert_eq!(sink.admit(now), Some(0));
+        }
+        assert_eq!(sink.admit(now), None);
+        assert_eq!(sink.admit(now), None);
+        let later = now + Duration::from_secs(1);
+        assert_eq!(sink.admit(later), Some(2));
+        assert_eq!((0..100).filter(|_| sink.admit(later).is_some()).count(), RATE as usize - 1);
+    }
+
+    #[test]
+    fn nothing_in_a_line_looks_like_another_line_or_steers_a_terminal() {
+        let mut left = LINE_LIMIT;
+        let text = plain("one\nERROR two\r\u{1b}[31m\0 \u{202e}back ünï", &mut left);
+        assert_eq!(text, "one\\nERROR two\\r\\u{1b}[31m\\u{0} \\u{202e}back ünï");
+    }
+
+    #[test]
+    fn a_line_is_cut_between_characters() {
+        let mut left = LINE_LIMIT;
+        let text = plain(&"ü".repeat(4000), &mut left);
+        assert_eq!((text.len(), left), (LINE_LIMIT + '…'.len_utf8(), 0));
+        assert_eq!(plain("more", &mut left), "…");
+    }
+}

@@ -1,0 +1,38 @@
+//! Capabilities: what the host does when a plugin asks.
+//!
+//! One file for each interface of the contract. Here a guest's call becomes one of the host's own types, is checked
+//! against what the plugin was granted, bounded in size, time and rate, and handed to the service that does the
+//! work; the answer becomes one of the contract's cases, which say whether a retry helps. No policy is made here
+//! (`hotshoe_core::grants`), no file is written here (`state`, `artifact`, `flash`), and nothing here blocks the
+//! executor: what waits for a disk does so on a thread for that.
+//!
+//! A capability is reached only when it was linked, and it is linked only when it was granted
+//! (`plugin::link`). The checks stay nevertheless: the second lock costs nothing.
+
+pub(crate) mod bindings;
+mod context;
+mod desired;
+mod device;
+mod download;
+mod flash;
+mod job;
+mod log;
+mod ownership;
+mod report;
+mod storage;
+mod telemetry;
+mod wasi;
+
+pub use context::{Services, Tenant};
+pub use device::{DeviceFacts, Uptime, WallClock};
+pub use flash::OpenStaging;
+pub use job::RunningJob;
+pub use log::LogSink;
+
+pub(crate) use context::Context;
+pub(crate) use ownership::overlap;
+
+/// Runs what blocks on a disk beside the executor. The text of an error is for the plugin.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| format!("the host could not do it: {error}"))
+}

@@ -1,0 +1,216 @@
+//! What a plugin's imports are connected with: what it was granted, and nothing else.
+//!
+//! The list of imports is the plugin's request for permission, told function by function: a function that is imported
+//! and not granted is refused here, before any of the plugin's code has run. What is granted is linked; what is not,
+//! does not exist for the plugin.
+//!
+//! Of WASI a standard library's needs are linked to an empty world (`capability::wasi`). Language runtimes import
+//! more than they use: what is left of `wasi:` names is linked to functions that end the call and name the import.
+//! Any other name is refused.
+
+use hotshoe_core::grants::Grants;
+use hotshoe_core::manifest::PluginName;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable, ResourceType, Val};
+use wasmtime_wasi::WasiView;
+use wasmtime_wasi::cli::WasiCliView;
+use wasmtime_wasi::clocks::WasiClocksView;
+use wasmtime_wasi::p2::bindings as wasi;
+
+use super::LoadError;
+use crate::artifact::Artifact;
+use crate::capability::Context;
+use crate::capability::bindings::hotshoe::plugin as hotshoe;
+
+const PACKAGE: &str = "hotshoe:plugin/";
+const DOWNLOAD: &str = "hotshoe:plugin/download@0.1.0";
+/// WASI interfaces that are linked whole. The rest of `wasi:` is stubs.
+const WASI: [&str; 15] = [
+    "wasi:cli/environment",
+    "wasi:cli/exit",
+    "wasi:cli/stdin",
+    "wasi:cli/stdout",
+    "wasi:cli/stderr",
+    "wasi:cli/terminal-input",
+    "wasi:cli/terminal-output",
+    "wasi:cli/terminal-stdin",
+    "wasi:cli/terminal-stdout",
+    "wasi:cli/terminal-stderr",
+    "wasi:clocks/monotonic-clock",
+    "wasi:clocks/wall-clock",
+    "wasi:io/error",
+    "wasi:io/poll",
+    "wasi:io/streams",
+];
+const WASI_RANDOM: [&str; 3] = ["wasi:random/random", "wasi:random/insecure", "wasi:random/insecure-seed"];
+
+/// Makes the linker for a component with these grants; `denied` is what its manifest asks for in vain, in words.
+///
+/// # Errors
+/// A function that is not granted ([`LoadError::Denied`]), or a name that this host does not know.
+pub(super) fn link(
+    component: &Component,
+    plugin: &PluginName,
+    grants: &Grants,
+    denied: &[String],
+) -> Result<Linker<Context>, LoadError> {
+    let engine = component.engine();
+    let mut linker = Linker::new(engine);
+    base(&mut linker, grants).map_err(LoadError::Contract)?;
+    let mut denials = Vec::new();
+    for (name, import) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(instance) = import.ty else {
+            return Err(LoadError::UnknownImport(name.to_owned()));
+        };
+        let functions = || {
+            instance
+                .exports(engine)
+                .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_)))
+        };
+        let plain = name.split('@').next().unwrap_or(name);
+        if let Some(interface) = plain.strip_prefix(PACKAGE) {
+            match granted(interface, grants) {
+                Some(true) => {}
+                // Types alone give no rights: `flash` speaks of the artifacts of `download`.
+                Some(false) => {
+                    let functions = functions().map(|(function, _)| function).collect::<Vec<_>>();
+                    if !functions.is_empty() {
+                        denials.push(denial(plugin, interface, &functions, denied));
+                    }
+                }
+                None => return Err(LoadError::UnknownImport(name.to_owned())),
+            }
+        } else if !plain.starts_with("wasi:") {
+            return Err(LoadError::UnknownImport(name.to_owned()));
+        } else if !WASI.contains(&plain) && !WASI_RANDOM.contains(&plain) {
+            stub(&mut linker, name, plain, instance.exports(engine).map(|(name, export)| (name, export.ty)))
+                .map_err(LoadError::Contract)?;
+        }
+    }
+    if denials.is_empty() { Ok(linker) } else { Err(LoadError::Denied(denials)) }
+}
+
+/// Whether an interface of the contract may be called; `None` for one that this host does not have.
+fn granted(interface: &str, grants: &Grants) -> Option<bool> {
+    Some(match interface {
+        "download" => !grants.download.is_empty(),
+        "flash" => grants.flash,
+        "storage" => grants.storage > 0,
+        "telemetry" => grants.telemetry,
+        "types" | "job" | "report" | "desired" | "log" | "device" => true,
+        _ => return None,
+    })
+}
+
+/// Why an interface may not be called, for the vendor: the policy's denial, or that nobody asked.
+fn denial(plugin: &PluginName, interface: &str, functions: &[&str], denied: &[String]) -> String {
+    let asked = format!("{plugin} asks for {interface}");
+    let by_policy = denied.iter().find(|denial| denial.starts_with(&asked));
+    by_policy.cloned().unwrap_or_else(|| {
+        format!(
+            "{plugin} imports {} of {interface}; its manifest does not ask for {interface}",
+            functions.join(", ")
+        )
+    })
+}
+
+fn base(linker: &mut Linker<Context>, grants: &Grants) -> wasmtime::Result<()> {
+    type This = HasSelf<Context>;
+    fn this(context: &mut Context) -> &mut Context {
+        context
+    }
+    hotshoe::types::add_to_linker::<_, This>(linker, this)?;
+    hotshoe::job::add_to_linker::<_, This>(linker, this)?;
+    hotshoe::report::add_to_linker::<_, This>(linker, this)?;
+    hotshoe::desired::add_to_linker::<_, This>(linker, this)?;
+    hotshoe::log::add_to_linker::<_, This>(linker, this)?;
+    hotshoe::device::add_to_linker::<_, This>(linker, this)?;
+    if granted("download", grants) == Some(true) {
+        hotshoe::download::add_to_linker::<_, This>(linker, this)?;
+    } else {
+        let nothing_to_drop = |_: wasmtime::StoreContextMut<'_, Context>, _| Ok(());
+        linker.instance(DOWNLOAD)?.resource("artifact", ResourceType::host::<Artifact>(), nothing_to_drop)?;
+    }
+    if granted("flash", grants) == Some(true) {
+        hotshoe::flash::add_to_linker::<_, This>(linker, this)?;
+    }
+    if granted("storage", grants) == Some(true) {
+        hotshoe::storage::add_to_linker::<_, This>(linker, this)?;
+    }
+    if granted("telemetry", grants) == Some(true) {
+        hotshoe::telemetry::add_to_linker::<_, This>(linker, this)?;
+    }
+    standard_library(linker)
+}
+
+fn standard_library(linker: &mut Linker<Context>) -> wasmtime::Result<()> {
+    use wasmtime_wasi::cli::WasiCli;
+    use wasmtime_wasi::clocks::WasiClocks;
+    use wasmtime_wasi::random::WasiRandom;
+
+    wasi::cli::environment::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::exit::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::stdin::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::stdout::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::stderr::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::terminal_input::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::terminal_output::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::terminal_stdin::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::terminal_stdout::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::cli::terminal_stderr::add_to_linker::<_, WasiCli>(linker, Context::cli)?;
+    wasi::clocks::monotonic_clock::add_to_linker::<_, WasiClocks>(linker, Context::clocks)?;
+    wasi::clocks::wall_clock::add_to_linker::<_, WasiClocks>(linker, Context::clocks)?;
+    wasi::random::random::add_to_linker::<_, WasiRandom>(linker, |context| context.ctx().ctx.random())?;
+    wasi::random::insecure::add_to_linker::<_, WasiRandom>(linker, |context| context.ctx().ctx.random())?;
+    wasi::random::insecure_seed::add_to_linker::<_, WasiRandom>(linker, |context| {
+        context.ctx().ctx.random()
+    })?;
+    wasi::io::error::add_to_linker::<_, Table>(linker, |context| context.ctx().table)?;
+    wasi::io::poll::add_to_linker::<_, Table>(linker, |context| context.ctx().table)?;
+    wasi::io::streams::add_to_linker::<_, Table>(linker, |context| context.ctx().table)
+}
+
+/// The handles of a call, which is all that `wasi:io` stands on.
+struct Table;
+
+impl HasData for Table {
+    type Data<'a> = &'a mut ResourceTable;
+}
+
+/// Links an interface that nothing stands behind. A call of it ends the guest's call with a text that names it.
+fn stub<'a>(
+    linker: &mut Linker<Context>,
+    name: &str,
+    plain: &str,
+    exports: impl Iterator<Item = (&'a str, ComponentItem)>,
+) -> wasmtime::Result<()> {
+    let mut instance = linker.instance(name)?;
+    for (export, item) in exports {
+        match item {
+            ComponentItem::ComponentFunc(_)
+                if (plain, export) == ("wasi:filesystem/preopens", "get-directories") =>
+            {
+                instance.func_new(export, |_, _, _, results| {
+                    if let Some(directories) = results.first_mut() {
+                        *directories = Val::List(Vec::new());
+                    }
+                    Ok(())
+                })?;
+            }
+            ComponentItem::ComponentFunc(_) => {
+                let called = format!("{name}#{export}");
+                instance.func_new(export, move |_, _, _, _| {
+                    wasmtime::bail!("the plugin called {called}, which no plugin may on this device")
+                })?;
+            }
+            ComponentItem::Resource(_) => {
+                instance.resource(export, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Stands for resources of WASI that no guest ever gets.
+struct Nothing;

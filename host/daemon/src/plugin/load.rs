@@ -1,0 +1,180 @@
+//! From the bytes of a file to a plugin that may be called.
+//!
+//! The order is from cheap to dear and from safe to less so: size, kind of file, manifest and grants are looked at in
+//! the bytes; only then is it compiled (by a child, or not at all), linked, and instantiated once in a store that is
+//! thrown away, since some mismatches show no earlier. A plugin that comes out of here can be called.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshoe_core::grants::{Grants, grant};
+use hotshoe_core::manifest::{Asked, Manifest};
+use hotshoe_core::package::{self, PackageError};
+use hotshoe_core::policy::Policy;
+use serde_json::Value;
+use wasmtime::component::Component;
+
+use super::call::{self, Terms};
+use super::compile::CompileError;
+use super::engine::{Engine, Inner};
+use super::link;
+use super::plugin::{Mounted, Plugin};
+use super::precompiled;
+use crate::capability::bindings::PluginPre;
+use crate::capability::{Services, Tenant};
+
+/// How long the start code of a plugin may take when it is checked.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a plugin was not mounted. None of its code has run, but for [`LoadError::Start`].
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file is too large. Nothing else of it was looked at.
+    #[error("the plugin has {size} bytes, the limit is {limit}")]
+    TooLarge {
+        /// Its size in bytes.
+        size: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
+    /// Native code from outside is never taken: nothing could be said about what it does.
+    #[error(
+        "this is precompiled code; a plugin is a WebAssembly component, which the device compiles by itself"
+    )]
+    Precompiled,
+    /// It is no component with a manifest, or the manifest is not right.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// It needs what it was not granted, or did not ask for.
+    #[error("{}", .0.join("; "))]
+    Denied(Vec<String>),
+    /// The operator's settings for it.
+    #[error("the settings of {0} in device.toml are not a table")]
+    Settings(String),
+    /// It could not be compiled.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// What the compiler made does not run here.
+    #[error(
+        "the plugin's code does not load: {0:#}; it needs more than this device gives, or hotshoe-aot and hotshoed are not of one build"
+    )]
+    Incompatible(wasmtime::Error),
+    /// It imports what is neither the contract nor WASI.
+    #[error("the plugin imports {0}, which this host does not have")]
+    UnknownImport(String),
+    /// It was made for another version of the contract.
+    #[error("the plugin does not fit the contract {api}: {0:#}", api = hotshoe_core::manifest::API)]
+    Contract(wasmtime::Error),
+    /// Its start code failed.
+    #[error("the plugin does not start: {0}")]
+    Start(String),
+    /// The host is ending.
+    #[error("the plugin was not loaded: {0}")]
+    Interrupted(String),
+}
+
+impl Engine {
+    /// Loads a plugin from its file's bytes, with what `policy` grants it and the operator's settings, an object or
+    /// `null`.
+    ///
+    /// Takes milliseconds where the cache has its code, and up to the compiler's time-out where it has not.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub async fn load(
+        &self,
+        component: &[u8],
+        policy: &Policy,
+        settings: Value,
+        services: Arc<Services>,
+    ) -> Result<Plugin, LoadError> {
+        let manifest = self.inspect(component)?;
+        let (grants, denials) = grants(&manifest, policy)?;
+        let settings = match settings {
+            Value::Null => Value::Object(serde_json::Map::new()),
+            Value::Object(_) => settings,
+            _ => return Err(LoadError::Settings(manifest.name.to_string())),
+        };
+        let digest = blake3::hash(component);
+        let code = self.0.code(component, digest).await?;
+        let linker = link::link(&code, &manifest.name, &grants, &denials)?;
+        let pre = linker.instantiate_pre(&code).and_then(PluginPre::new).map_err(LoadError::Contract)?;
+        for denial in denials {
+            tracing::warn!("{denial}");
+        }
+        if manifest.limits.memory > self.0.memory_limit {
+            tracing::warn!(plugin = %manifest.name, limit = self.0.memory_limit, "the plugin gets less memory than it asks for");
+        }
+        let tenant = Arc::new(Tenant::new(&manifest, grants, settings));
+        let mounted = Mounted { engine: self.clone(), manifest, digest, tenant, services, pre };
+        check(&mounted).await?;
+        Ok(Plugin(Arc::new(mounted)))
+    }
+
+    /// What can be told from the bytes alone.
+    fn inspect(&self, component: &[u8]) -> Result<Manifest, LoadError> {
+        let (size, limit) = (component.len() as u64, self.0.component_limit);
+        if size > limit {
+            return Err(LoadError::TooLarge { size, limit });
+        }
+        if wasmtime::Engine::detect_precompiled(component).is_some() || component.starts_with(b"\x7fELF") {
+            return Err(LoadError::Precompiled);
+        }
+        Ok(package::read(component)?.0)
+    }
+}
+
+/// The grants, and what was asked for and is not among them. Refused where that is everything.
+fn grants(manifest: &Manifest, policy: &Policy) -> Result<(Grants, Vec<String>), LoadError> {
+    let (grants, denials) = grant(manifest, policy);
+    let denials: Vec<String> = denials.iter().map(ToString::to_string).collect();
+    if manifest.grants != Asked::default() && grants == Grants::default() {
+        return Err(LoadError::Denied(denials));
+    }
+    Ok((grants, denials))
+}
+
+impl Inner {
+    /// The compiled code: from the cache, or else made now.
+    async fn code(self: &Arc<Self>, component: &[u8], digest: blake3::Hash) -> Result<Component, LoadError> {
+        let inner = Arc::clone(self);
+        let cached = blocking(move || {
+            let sealed = inner.cache.find(&digest)?;
+            match precompiled::load(&inner.engine, &sealed) {
+                Ok(code) => Some(code),
+                Err(error) => {
+                    tracing::warn!("compiled code does not load any more; compiling again: {error:#}");
+                    inner.cache.forget(&digest);
+                    None
+                }
+            }
+        });
+        if let Some(code) = cached.await? {
+            return Ok(code);
+        }
+        let began = std::time::Instant::now();
+        let compiled = self.compiler.compile(component).await?;
+        tracing::info!(
+            bytes = compiled.len(),
+            took_ms = began.elapsed().as_millis() as u64,
+            "plugin compiled"
+        );
+        let inner = Arc::clone(self);
+        let loaded = blocking(move || {
+            let sealed = inner.cache.keep(&digest, &compiled);
+            precompiled::load(&inner.engine, &sealed).inspect_err(|_| inner.cache.forget(&digest))
+        });
+        loaded.await?.map_err(LoadError::Incompatible)
+    }
+}
+
+/// Instantiates once. Nothing of the plugin is called but its own start code.
+async fn check(mounted: &Mounted) -> Result<(), LoadError> {
+    let terms = Terms { call: "check", id: "load".to_owned(), timeout: CHECK_TIMEOUT, job: None };
+    let checked = call::call(mounted, terms, |_, _| Box::pin(async { Ok(()) })).await;
+    checked.map_err(|failure| LoadError::Start(failure.to_string()))
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Interrupted(error.to_string()))
+}

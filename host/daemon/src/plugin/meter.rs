@@ -1,0 +1,138 @@
+//! How long a guest computes without a pause.
+//!
+//! A plain deadline counts the time a guest waits for the host, and would kill a healthy job that downloads for
+//! minutes. So what is limited is a *burst*: the processor time of the thread between two waits for the host. It is
+//! the thread's own time that counts, as the kernel keeps it: a device under load does not make a healthy guest look
+//! like a runaway one, and a runaway one gains nothing from being scheduled seldom.
+//!
+//! [`Meter::watch`] wraps the future in which the guest runs. Each poll of it is a stretch of computing; between two
+//! polls the guest either waited for the host, which ends the burst, or was made to give way by the tick, which does
+//! not. Time inside host functions that do not wait is the guest's: it asked for it.
+//!
+//! This does not limit how often a guest computes and waits in turn; the wall-clock limit of the call does.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::UpdateDeadline;
+
+/// The processor time of one guest. Cheap to clone; clones are the same meter.
+#[derive(Clone)]
+pub(super) struct Meter(Arc<Inner>);
+
+struct Inner {
+    /// Nanoseconds of the burst before the current poll.
+    burst: AtomicU64,
+    /// The thread's processor time when the current poll began, in nanoseconds.
+    poll_began: AtomicU64,
+    /// Whether the guest was made to give way, rather than waited.
+    gave_way: AtomicBool,
+    /// Nanoseconds that a burst may have.
+    limit: u64,
+}
+
+/// A guest computed longer than it may without waiting for the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the plugin computed for {} ms without a pause, which is the limit", limit.as_millis())]
+pub(super) struct Exhausted {
+    limit: Duration,
+}
+
+impl Meter {
+    /// A meter that lets a burst take this long.
+    pub(super) fn new(limit: Duration) -> Meter {
+        Meter(Arc::new(Inner {
+            burst: AtomicU64::new(0),
+            poll_began: AtomicU64::new(0),
+            gave_way: AtomicBool::new(false),
+            limit: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
+        }))
+    }
+
+    /// Runs a future and measures it.
+    pub(super) async fn watch<F: Future>(&self, future: F) -> F::Output {
+        let mut future = pin!(future);
+        let inner = &self.0;
+        poll_fn(|context| {
+            let began = thread_time();
+            inner.poll_began.store(began, Ordering::Relaxed);
+            let polled = future.as_mut().poll(context);
+            if inner.gave_way.swap(false, Ordering::Relaxed) {
+                inner.burst.fetch_add(thread_time().saturating_sub(began), Ordering::Relaxed);
+            } else {
+                inner.burst.store(0, Ordering::Relaxed);
+            }
+            polled
+        })
+        .await
+    }
+
+    /// What to do with a guest that a tick has found computing, called on its thread.
+    pub(super) fn on_tick(&self) -> wasmtime::Result<UpdateDeadline> {
+        let inner = &self.0;
+        let current = thread_time().saturating_sub(inner.poll_began.load(Ordering::Relaxed));
+        if inner.burst.load(Ordering::Relaxed).saturating_add(current) >= inner.limit {
+            return Err(Exhausted { limit: Duration::from_nanos(inner.limit) }.into());
+        }
+        inner.gave_way.store(true, Ordering::Relaxed);
+        Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+/// The processor time of this thread in nanoseconds.
+fn thread_time() -> u64 {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    seconds.saturating_mul(1_000_000_000).saturating_add(u64::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computes for about this much processor time.
+    fn compute(time: Duration) {
+        let until = thread_time() + u64::try_from(time.as_nanos()).unwrap();
+        while thread_time() < until {
+            std::hint::spin_loop();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_burst_that_only_gives_way_ends() {
+        let meter = Meter::new(Duration::from_millis(20));
+        let killed = meter
+            .watch(async {
+                for round in 0..1000 {
+                    compute(Duration::from_millis(1));
+                    if meter.on_tick().is_err() {
+                        return Some(round);
+                    }
+                    tokio::task::yield_now().await;
+                }
+                None
+            })
+            .await;
+        assert!(killed.is_some_and(|round| round > 0), "{killed:?}");
+    }
+
+    #[tokio::test]
+    async fn waiting_for_the_host_begins_a_new_burst() {
+        let meter = Meter::new(Duration::from_millis(20));
+        meter
+            .watch(async {
+                for _ in 0..10 {
+                    compute(Duration::from_millis(5));
+                    meter.on_tick().unwrap();
+                    tokio::task::yield_now().await;
+                    // No tick before this one: the guest waits.
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+    }
+}

@@ -1,0 +1,30 @@
+//! Plugins: loaded from a file, kept within bounds, called.
+//!
+//! A plugin is a stranger's code that the device runs with real rights, so each step is one file that argues what it
+//! keeps out: `load` (what is let in at all), `compile` and `cache` (where its native code comes from), `link` (what
+//! it can reach), `call` (what one call may take), `answer` (what of its answer is believed), `routes` (what is
+//! whose). `engine` sets the bounds for all of them together.
+
+mod answer;
+mod cache;
+mod call;
+mod compile;
+mod engine;
+mod link;
+mod load;
+mod meter;
+mod metrics;
+#[allow(clippy::module_inception)] // The thing itself has the name that everybody gives it.
+mod plugin;
+mod precompiled;
+mod routes;
+mod seal;
+mod ticker;
+
+pub use answer::{Decision, Reply};
+pub use compile::CompileError;
+pub use engine::{Engine, EngineError, EngineSettings, INSTANCES};
+pub use load::LoadError;
+pub use metrics::Metrics;
+pub use plugin::Plugin;
+pub use routes::{RouteError, Routes};
