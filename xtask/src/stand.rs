@@ -129,6 +129,7 @@ unsigned = "{unsigned}"
 download = ["https://localhost:*/images/"]
 flash = true
 restart = true
+storage = "8KiB"
 
 [plugins."hotshoe.diagnostics"]
 restart = true

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //!   – ─▶ Fetching ─▶ Fetched ─▶ Staging ─▶ Booting ═restart═▶ Confirming ─▶ completed
-//!            │          │          │          └──▶ FellBack ─▶ rolledBack ◀─┘
-//!            └──────────┴──────────┴──────────┴──▶ failed
+//!                                            ║   ◀─power cut────┘
+//!                                            ╚═restart═▶ FellBack ─▶ rolledBack
+//!   at any point, after an error that no retry helps: ─▶ failed
 //! ```
 //!
 //! A restart that nobody asked for (a power cut) may come while the trial is armed, or before it is confirmed:
