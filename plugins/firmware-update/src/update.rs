@@ -171,6 +171,7 @@ impl Update<'_> {
 
     /// Stored as soon as it is done: an order without a digest would be fetched again.
     fn fetch(&self) -> Result<Next, Trouble> {
+        self.job.progress("downloading", 0, self.order.size);
         let digest = self.image(self.order.digest.clone())?.digest();
         Ok(Next::Step(Step::Fetched { digest }))
     }
@@ -235,7 +236,6 @@ impl Update<'_> {
 
     /// The image, from the store or the server.
     fn image(&self, digest: Option<String>) -> Result<Artifact, Trouble> {
-        self.job.progress("downloading", 0, self.order.size);
         Ok(download::firmware(&self.order.uri).digest(digest).size(self.order.size).fetch()?)
     }
 
