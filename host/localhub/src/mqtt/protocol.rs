@@ -203,3 +203,95 @@ fn connect(packet: &v3_1_1::Connect) -> Connect {
         will: will.map(|(topic, payload)| (topic.to_owned(), Bytes::copy_from_slice(payload))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use rumqttc::{
+        Connect as Hello, LastWill, Packet as Written, PubAck, Publish, QoS, Subscribe, Unsubscribe,
+    };
+
+    use super::*;
+
+    fn written(packet: &Written) -> Vec<u8> {
+        let mut bytes = BytesMut::new();
+        packet.write(&mut bytes, 1 << 20).unwrap();
+        bytes.to_vec()
+    }
+
+    fn samples() -> Vec<Vec<u8>> {
+        let mut hello = Hello::new("d");
+        hello.set_credentials("h/d/?api-version=1", "s");
+        hello.last_will = Some(LastWill::new("w", "p", QoS::AtLeastOnce, false));
+        let mut publish = Publish::new("a/b", QoS::AtLeastOnce, "{}");
+        publish.pkid = 1;
+        let mut subscribe = Subscribe::new("a/#", QoS::AtLeastOnce);
+        subscribe.pkid = 2;
+        let mut unsubscribe = Unsubscribe::new("a/#");
+        unsubscribe.pkid = 3;
+        [
+            Written::Connect(hello),
+            Written::Publish(publish),
+            Written::Subscribe(subscribe),
+            Written::Unsubscribe(unsubscribe),
+            Written::PubAck(PubAck::new(1)),
+            Written::PingReq,
+            Written::Disconnect,
+        ]
+        .iter()
+        .map(written)
+        .collect()
+    }
+
+    /// Before CONNECT, and after it was accepted.
+    fn protocols() -> [Protocol; 2] {
+        let mut connected = Protocol::new();
+        let mut hello = Hello::new("d");
+        hello.clean_session = false;
+        connected.feed(&written(&Written::Connect(hello)));
+        connected.accept(false);
+        [Protocol::new(), connected]
+    }
+
+    #[test]
+    fn no_byte_anywhere_makes_the_reader_panic() {
+        for sample in samples() {
+            for position in 0..sample.len() {
+                for value in 0..=u8::MAX {
+                    let mut bytes = sample.clone();
+                    bytes[position] = value;
+                    for mut protocol in protocols() {
+                        protocol.feed(&bytes);
+                        protocol.feed(&sample);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn packets_may_be_cut_and_joined_anywhere() {
+        let stream: Vec<u8> = samples().concat();
+        for size in 1..stream.len() {
+            let mut protocol = Protocol::new();
+            let mut names = Vec::new();
+            for piece in stream.chunks(size) {
+                for step in protocol.feed(piece) {
+                    match step {
+                        Step::Packet(Packet::Connect(_)) => {
+                            protocol.accept(false);
+                            names.push("connect");
+                        }
+                        Step::Packet(Packet::Publish { .. }) => names.push("publish"),
+                        Step::Packet(Packet::Subscribe { .. }) => names.push("subscribe"),
+                        Step::Packet(Packet::Unsubscribe { .. }) => names.push("unsubscribe"),
+                        // The acknowledgement is of nothing that was sent, which ends the stream.
+                        Step::Close(_) => names.push("close"),
+                        _ => {}
+                    }
+                }
+            }
+            assert_eq!(names[..5], ["connect", "publish", "subscribe", "unsubscribe", "close"], "{size}");
+        }
+    }
+}

@@ -114,13 +114,18 @@ async fn begin(
     let subscriptions = Subscriptions::restored(kept);
     let (sender, commands) = mpsc::channel(QUEUE);
     let number = hub.links.attach(&login.name, sender, subscriptions.clone());
+    let _attached = Attached { hub: Arc::clone(&hub), name: login.name.clone(), number };
+    if hub.is_refused(&login.name) {
+        // The operator's word came between the check at the door and the entry in the table.
+        let sent = send_all(wire, protocol.refuse(ReturnCode::Unavailable)).await;
+        return sent.err().unwrap_or_else(|| "refused for a while on request".into());
+    }
     tracing::info!(device = %login.name, peer = %peer.address, session_present = present, "connected");
     let mut session = Session { protocol, hub, number, clean: connect.clean_session, subscriptions, login };
     let end = match send_all(wire, session.protocol.accept(present)).await {
         Ok(()) => session.run(wire, commands, &stop, connect.keep_alive, rest).await,
         Err(end) => Err(end),
     };
-    session.hub.links.detach(&session.login.name, number);
     match end {
         Ok(()) => "the client disconnected".into(),
         Err(end) => {
@@ -159,6 +164,19 @@ async fn send_all(wire: &mut impl Wire, steps: Vec<Step>) -> Result<(), End> {
         }
     }
     Ok(())
+}
+
+/// The connection's entry in the table, which goes with it however it ends.
+struct Attached {
+    hub: Arc<Hub>,
+    name: Name,
+    number: u64,
+}
+
+impl Drop for Attached {
+    fn drop(&mut self) {
+        self.hub.links.detach(&self.name, self.number);
+    }
 }
 
 /// A connected client.
