@@ -8,19 +8,23 @@
 //! What it does not do: keep out somebody who may write as the host itself, and can read the key; such a one needs
 //! no cache. Nor is it durable: what a power cut takes away is compiled again.
 //!
-//! Names are `<component's BLAKE3>-<engine and machine>`; `key` holds the key.
+//! Names are `<component's BLAKE3>-<engine and machine>`; `key` holds the key. What another engine left is removed at
+//! the start, and of many files the oldest go: plugins come and go, and nobody would miss it until the disk is full.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
+use cap_std::fs::{Dir, Permissions};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::seal::{Key, SEAL};
 
 /// The largest compiled file, in bytes: a Python runtime takes 35 MB.
 pub(super) const CODE_LIMIT: u64 = 128 * 1024 * 1024;
+/// How many compiled files are kept.
+const FILES: usize = 64;
 const KEY: &str = "key";
 const TEMPORARY: &str = "new";
 
@@ -42,11 +46,13 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Opens the cache in a directory that only the host may enter, and makes the device's key where there is none.
+    /// Opens the cache in a directory, which only the host may enter from then on, and makes the device's key where
+    /// there is none.
     ///
     /// # Errors
-    /// When the key can be neither read nor made.
+    /// When the directory is not the host's own, or the key can be neither read nor made.
     pub(super) fn open(dir: Dir) -> io::Result<Cache> {
+        dir.set_permissions(".", Permissions::from_std(std::fs::Permissions::from_mode(0o700)))?;
         let key = match read_plain(&dir, KEY, 64)?.as_deref().and_then(Key::from_bytes) {
             Some(key) => key,
             None => {
@@ -56,7 +62,30 @@ impl Cache {
                 key
             }
         };
-        Ok(Cache { dir: Arc::new(dir), key: Arc::new(key) })
+        let cache = Cache { dir: Arc::new(dir), key: Arc::new(key) };
+        if let Err(error) = cache.prune() {
+            tracing::warn!(%error, "old compiled code cannot be removed");
+        }
+        Ok(cache)
+    }
+
+    /// Removes what this engine will not load, and the oldest of what is too many.
+    fn prune(&self) -> io::Result<()> {
+        let mut files = Vec::new();
+        for entry in self.dir.entries()? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if name == KEY || !entry.file_type()?.is_file() {
+                continue;
+            }
+            if name.ends_with(&suffix()) {
+                files.push((entry.metadata()?.modified()?, name));
+            } else {
+                self.dir.remove_file(name)?;
+            }
+        }
+        files.sort_by(|(one, _), (other, _)| other.cmp(one));
+        files.iter().skip(FILES).try_for_each(|(_, name)| self.dir.remove_file(name))
     }
 
     /// The code of a component, if it was compiled here by this engine for this machine.
@@ -107,8 +136,12 @@ fn machine() -> String {
 }
 
 fn file_name(component: &blake3::Hash) -> String {
+    format!("{}{}", component.to_hex(), suffix())
+}
+
+fn suffix() -> String {
     let machine = blake3::hash(machine().as_bytes()).to_hex();
-    format!("{}-{}", component.to_hex(), machine.get(..16).unwrap_or_default())
+    format!("-{}", machine.get(..16).unwrap_or_default())
 }
 
 /// Reads a plain file without following a link; `None` where there is no plain file of that size.
@@ -222,18 +255,32 @@ mod tests {
 
     #[test]
     fn the_key_is_the_hosts_alone_and_a_damaged_one_is_replaced() {
-        use std::os::unix::fs::PermissionsExt;
-
         let directory = tempfile::tempdir().unwrap();
         let component = blake3::hash(b"component");
         open(directory.path()).keep(&component, b"code");
         let key = directory.path().join(KEY);
         assert_eq!(std::fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(std::fs::metadata(directory.path()).unwrap().permissions().mode() & 0o777, 0o700);
 
         std::fs::write(&key, b"short").unwrap();
         let cache = open(directory.path());
         assert!(cache.find(&component).is_none());
         cache.keep(&component, b"code");
         assert!(open(directory.path()).find(&component).is_some());
+    }
+
+    #[test]
+    fn what_nobody_will_load_goes_at_the_next_start() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = open(directory.path());
+        for number in 0..FILES + 3 {
+            cache.keep(&blake3::hash(&number.to_le_bytes()), b"code");
+        }
+        for other in ["0123-of-another-engine", "0123.new"] {
+            std::fs::write(directory.path().join(other), b"code").unwrap();
+        }
+        open(directory.path());
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), FILES + 1);
+        assert!(directory.path().join(KEY).exists());
     }
 }

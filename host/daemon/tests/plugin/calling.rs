@@ -1,12 +1,14 @@
 //! What one call may do to the device: nothing.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hotshoe_core::method::Refusal;
 use hotshoed::plugin::{Decision, INSTANCES, Reply};
+use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
 
-use super::stage::{Stage, assert_well, call};
+use super::stage::{Stage, assert_well, call, guest};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_method_is_answered() {
@@ -119,4 +121,41 @@ async fn a_change_of_the_desired_properties_is_decided() {
     assert_eq!(job.lane.as_deref(), Some("test"));
     assert!(matches!(plugin.apply(4, json!({"trap": true})).await, Err(Refusal::PluginFailed { .. })));
     assert_well(&plugin).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_panic_of_the_host_costs_one_call() {
+    let stage = Stage::new();
+    let plugin = stage.load(&guest("diagnostics")).await.unwrap();
+    stage.broken.store(true, Ordering::Relaxed);
+    let (status, answer) = call(&plugin, "deviceFacts", Value::Null).await;
+    assert_eq!(status, 500, "{answer}");
+    assert!(answer.to_string().contains("the host failed"), "{answer}");
+    stage.broken.store(false, Ordering::Relaxed);
+    let (status, answer) = call(&plugin, "deviceFacts", Value::Null).await;
+    assert_eq!(status, 200, "{answer}");
+    assert!(answer.to_string().contains("device-1"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_counted_by_how_they_ended() {
+    let stage = Stage::new();
+    let plugin = stage.test_guest().await;
+    assert_well(&plugin).await;
+    call(&plugin, "trap", Value::Null).await;
+    call(&plugin, "spin", Value::Null).await;
+
+    let mut registry = Registry::default();
+    stage.engine.metrics().register(&mut registry);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+    let labels = "{plugin=\"test.misbehaving\",version=\"0.1.0\",call=\"method\"}";
+    for line in [
+        format!("hotshoe_plugin_calls_total{labels} 3"),
+        format!("hotshoe_plugin_traps_total{labels} 1"),
+        format!("hotshoe_plugin_timeouts_total{labels} 1"),
+        "hotshoe_plugin_open 0".to_owned(),
+    ] {
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
 }

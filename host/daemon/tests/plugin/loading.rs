@@ -190,6 +190,18 @@ async fn the_first_plugin_keeps_its_methods() {
     assert_eq!(call(&held, "echo", json!(1)).await, (200, json!(1)));
 }
 
+#[tokio::test]
+async fn the_first_party_plugins_are_let_in_side_by_side() {
+    let stage = Stage::new();
+    let routes = Routes::default();
+    for name in ["firmware-update", "diagnostics"] {
+        routes.add(stage.load(&guest(name)).await.unwrap()).unwrap();
+    }
+    let ping = routes.lookup("ping").unwrap();
+    assert_eq!(call(&ping, "ping", json!(null)).await.0, 200);
+    assert_eq!(routes.lookup("firmwareUpdate").unwrap().manifest().name.as_str(), "hotshoe.firmware-update");
+}
+
 const MANIFEST: &str = "name = \"test.hand-made\"\nversion = \"1.0.0\"\napi = \"hotshoe:plugin@0.1.0\"\n";
 
 /// Exports what a plugin exports, by name alone.

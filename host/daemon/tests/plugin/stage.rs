@@ -1,6 +1,7 @@
 //! A device around the plugins of a test: an engine, and all services over a temporary directory.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Stage {
     pub(crate) engine: Engine,
     pub(crate) services: Arc<Services>,
     pub(crate) directory: TempDir,
+    /// While it is set, a service of the host panics.
+    pub(crate) broken: Arc<AtomicBool>,
     _telemetry: TelemetryQueue,
 }
 
@@ -105,6 +108,8 @@ impl Stage {
         let slot = |name: &str| SlotConfig { name: name.into(), file: format!("{name}.img"), size: 4096 };
         let (telemetry, queue) = Telemetry::queue("device-1", None, 4);
         let _ = rustls::crypto::ring::default_provider().install_default();
+        let broken = Arc::new(AtomicBool::new(false));
+        let breaks = Arc::clone(&broken);
         let services = Services {
             fetcher: Fetcher::new(store, Arc::new(RootCertStore::empty()), patience).unwrap(),
             flash: Flash::open(dir("flash"), vec![slot("a"), slot("b")]).unwrap(),
@@ -121,12 +126,15 @@ impl Stage {
                 memory: 1 << 30,
                 built: 1,
                 clock: Arc::new(|| Duration::from_secs(1_795_348_800)),
-                uptime: Arc::new(|| Duration::from_secs(60)),
+                uptime: Arc::new(move || {
+                    assert!(!breaks.load(Ordering::Relaxed), "the host is broken");
+                    Duration::from_secs(60)
+                }),
             },
             unsigned: Unsigned::Digest,
         };
         let engine = Engine::new(settings).unwrap();
-        Stage { engine, services: Arc::new(services), directory, _telemetry: queue }
+        Stage { engine, services: Arc::new(services), directory, broken, _telemetry: queue }
     }
 
     pub(crate) async fn load(&self, component: &[u8]) -> Result<Plugin, LoadError> {
