@@ -46,6 +46,18 @@ impl<'a> Display<'a> {
             }
             return Ok(());
         };
+        // The style comes last: each of these may draw, and nothing of the last phase is to flash up.
+        bar.set_message(format!("{:<12}", harmless(&moving.phase)));
+        if entered {
+            bar.reset();
+        }
+        if let Some((done, total)) = moving.progress {
+            match total {
+                Some(total) => bar.set_length(total),
+                None => bar.unset_length(),
+            }
+            bar.set_position(done);
+        }
         let template = match moving.progress {
             Some((_, Some(_))) => BAR,
             Some((_, None)) => BYTES,
@@ -56,17 +68,6 @@ impl<'a> Display<'a> {
                 bar.set_style(style);
             }
             self.template = template;
-        }
-        if entered {
-            bar.reset();
-        }
-        bar.set_message(format!("{:<12}", harmless(&moving.phase)));
-        if let Some((done, total)) = moving.progress {
-            match total {
-                Some(total) => bar.set_length(total),
-                None => bar.unset_length(),
-            }
-            bar.set_position(done);
         }
         Ok(())
     }

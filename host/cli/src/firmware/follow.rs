@@ -100,7 +100,9 @@ impl Follower {
             "failed" => Ended::Failed { reason: reason(reported) },
             "rolledBack" => Ended::RolledBack { reason: reason(reported) },
             phase => {
-                let progress = progress.and_then(|moving| moving.progress);
+                // What counts the bytes of the step before says nothing of this one.
+                let progress =
+                    progress.filter(|moving| moving.phase == phase).and_then(|moving| moving.progress);
                 return self.moving(Moving { phase: phase.to_owned(), progress });
             }
         };
@@ -228,6 +230,18 @@ mod tests {
         })));
         let progress = Some((10, None));
         assert_eq!(step, Step::Moving(Moving { phase: "downloading".into(), progress }));
+    }
+
+    #[test]
+    fn bytes_of_the_step_before_are_not_this_steps() {
+        let mut follower = Follower::new(&json!({}));
+        let mut seen = twin("applying", 1);
+        seen["properties"]["reported"]["hotshoe"] =
+            json!({"jobs": {"j": {"phase": "downloading", "done": 64, "total": 64}}});
+        assert_eq!(follower.observe(&seen), moving("applying"));
+        seen["properties"]["reported"]["hotshoe"]["jobs"]["j"]["phase"] = json!("applying");
+        let progress = Some((64, Some(64)));
+        assert_eq!(follower.observe(&seen), Step::Moving(Moving { phase: "applying".into(), progress }));
     }
 
     #[test]
