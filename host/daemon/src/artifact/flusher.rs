@@ -74,6 +74,8 @@ impl Flusher {
 }
 
 /// Flushes the file, then notes that the bytes before `position` are safe. In this order.
+///
+/// A note that cannot be written (a full disk) costs a later process some bytes to fetch again, and nothing else.
 pub(super) fn flush(
     file: &File,
     state: &StateDir,
@@ -83,5 +85,8 @@ pub(super) fn flush(
 ) -> Result<(), ArtifactError> {
     file.sync_data().map_err(ArtifactError::io("flush a partial file"))?;
     journal.durable = position;
-    Ok(state.write(name, journal)?)
+    if let Err(error) = state.write(name, journal) {
+        tracing::warn!(%error, "cannot note how far a download is");
+    }
+    Ok(())
 }

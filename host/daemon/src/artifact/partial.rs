@@ -238,7 +238,8 @@ impl Partial {
         if flushed.is_err() {
             let _ = self.claim.store.0.journal.remove(&self.claim.name);
             let _ = self.truncate(0);
-            (self.position, self.origin) = (0, None);
+            let algorithm = self.digest.as_ref().map_or(Algorithm::Sha256, |digest| digest.algorithm);
+            (self.hasher, self.position, self.origin) = (Hasher::new(algorithm), 0, None);
         }
         flushed
     }
