@@ -38,7 +38,7 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     step(&format!("starting a local hub and a device in {}", folder.path().display()));
     let image = prepare_image(folder.path(), arguments.image.as_deref())?;
     let size = fs::metadata(&image)?.len();
-    let options = Options { profile: "debug", slot_mib: size.div_ceil(1 << 20).max(1), unsigned: "digest" };
+    let options = Options { slot_mib: size.div_ceil(1 << 20).max(1), ..Options::default() };
     let mut stand = Stand::start(folder.path(), &options)?;
     stand.start_device()?;
     stand.await_device()?;
@@ -53,10 +53,10 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
         .arg(size.to_string())
         .arg("--digest")
         .arg(format!("sha256:{digest}")))
-    .with_context(|| logs(&stand))?;
+    .with_context(|| stand.device_log())?;
 
     if !same_start(&image, &stand.slot("b"))? {
-        bail!("slot b does not hold the image; {}", logs(&stand));
+        bail!("slot b does not hold the image; {}", stand.device_log());
     }
     step("the slot holds the image byte for byte; the twin's reported properties:");
     println!("{}", serde_json::to_string_pretty(&stand.reported()?)?);
@@ -117,13 +117,6 @@ fn keep(stand: &mut Stand, folder: &Path) -> Result<()> {
         stand.wait()?;
     }
     Ok(())
-}
-
-fn logs(stand: &Stand) -> String {
-    let tail = fs::read_to_string(stand.folder.join("hotshoed.log")).unwrap_or_default();
-    let lines: Vec<_> = tail.lines().collect();
-    let from = lines.len().saturating_sub(20);
-    format!("the end of the device's log:\n{}", lines.get(from..).unwrap_or_default().join("\n"))
 }
 
 fn step(text: &str) {

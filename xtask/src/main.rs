@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout)] // a developer reads it
 
+mod azure;
 mod bench;
 mod demo;
 mod guests;

@@ -26,6 +26,14 @@ pub(crate) struct Options {
     pub(crate) slot_mib: u64,
     /// `firmware.unsigned` of the policy.
     pub(crate) unsigned: &'static str,
+    /// The address that the hub listens on, with the standard port 8883; `localhost` and free ports otherwise.
+    pub(crate) address: Option<&'static str>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { profile: "debug", slot_mib: 1, unsigned: "digest", address: None }
+    }
 }
 
 /// A running local hub and what a device needs to join it.
@@ -37,6 +45,7 @@ pub(crate) struct Stand {
     device: Option<Child>,
     mqtt_port: u64,
     https_port: u64,
+    host: &'static str,
 }
 
 impl Stand {
@@ -47,8 +56,23 @@ impl Stand {
             fs::create_dir_all(folder.join(sub))?;
         }
         let log = fs::File::create(folder.join("localhub.log"))?;
+        let (host, listen, mqtt) = match options.address {
+            Some(address) => (address, address, "8883"),
+            None => ("localhost", "127.0.0.1", "0"),
+        };
         let mut hub = Command::new(programs.join("hotshoe-localhub"))
-            .args(["serve", "--host", "localhost", "--mqtt-port", "0", "--https-port", "0", "--data"])
+            .args([
+                "serve",
+                "--host",
+                host,
+                "--listen",
+                listen,
+                "--mqtt-port",
+                mqtt,
+                "--https-port",
+                "0",
+                "--data",
+            ])
             .arg(folder.join("hub"))
             .arg("--images")
             .arg(folder.join("images"))
@@ -70,6 +94,7 @@ impl Stand {
             programs,
             mqtt_port: port("mqttPort")?,
             https_port: port("httpsPort")?,
+            host,
             hub,
             device: None,
         };
@@ -126,7 +151,7 @@ file = "{guests}/diagnostics.wasm"
 unsigned = "{unsigned}"
 
 [plugins."hotshoe.firmware-update"]
-download = ["https://localhost:*/images/"]
+download = ["https://{host}:*/images/"]
 flash = true
 restart = true
 storage = "8KiB"
@@ -135,6 +160,7 @@ storage = "8KiB"
 restart = true
 "#,
             unsigned = options.unsigned,
+            host = self.host,
         );
         fs::write(folder.join("policy.toml"), policy)?;
         Ok(())
@@ -185,17 +211,31 @@ restart = true
     /// The operator's tool, pointed at this hub.
     pub(crate) fn hotshoe(&self) -> Command {
         let mut command = Command::new(self.programs.join("hotshoe"));
+        command.arg("--connection-string-file").arg(self.owner()).arg("--ca").arg(self.certificate());
         command
-            .arg("--connection-string-file")
-            .arg(self.folder.join("hub/owner.connection-string"))
-            .arg("--ca")
-            .arg(self.folder.join("hub/ca.pem"));
-        command
+    }
+
+    /// The file with the owner's connection string.
+    pub(crate) fn owner(&self) -> PathBuf {
+        self.folder.join("hub/owner.connection-string")
+    }
+
+    /// The certificate that the hub's leads to.
+    pub(crate) fn certificate(&self) -> PathBuf {
+        self.folder.join("hub/ca.pem")
+    }
+
+    /// The end of the device's log, for an error's text.
+    pub(crate) fn device_log(&self) -> String {
+        let text = fs::read_to_string(self.folder.join("hotshoed.log")).unwrap_or_default();
+        let lines: Vec<_> = text.lines().collect();
+        let from = lines.len().saturating_sub(20);
+        format!("the end of the device's log:\n{}", lines.get(from..).unwrap_or_default().join("\n"))
     }
 
     /// The URL under which the hub serves an image of this name.
     pub(crate) fn image_url(&self, name: &str) -> String {
-        format!("https://localhost:{}/images/{name}", self.https_port)
+        format!("https://{}:{}/images/{name}", self.host, self.https_port)
     }
 
     /// The file of a slot.

@@ -1,20 +1,15 @@
 //! `cargo xtask test`: everything that must hold before a change lands, in the order that fails soonest.
 //!
-//! The same on a developer's machine and in continuous integration. The official Azure libraries are part of it: they are
-//! installed into `target/azure-sdk` from `host/localhub/tests/sdk/requirements.txt`.
+//! The same on a developer's machine and in continuous integration. The official Azure libraries are part of it,
+//! see [`crate::azure`].
 
-use std::{
-    fs,
-    path::PathBuf,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
 use crate::{
-    guests, layers,
-    tools::{cargo, require, root, run, target},
+    azure, guests, layers,
+    tools::{cargo, run},
     wit,
 };
 
@@ -41,54 +36,10 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     if arguments.no_azure_sdk {
         println!("skipped: the official Azure libraries (--no-azure-sdk)");
     } else {
-        steps.step("the official Azure libraries", azure_sdk)?;
+        steps.step("the official Azure libraries", azure::check)?;
     }
     steps.print();
     Ok(())
-}
-
-/// Runs every `test_*.py` beside the requirements with the official libraries.
-fn azure_sdk() -> Result<()> {
-    let folder = root().join("host/localhub/tests/sdk");
-    let python = environment(&folder.join("requirements.txt"))?;
-    let mut scripts: Vec<_> = fs::read_dir(&folder)?
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name.starts_with("test_") && name.ends_with(".py")
-        })
-        .collect();
-    scripts.sort();
-    anyhow::ensure!(!scripts.is_empty(), "no test_*.py in {}", folder.display());
-    for script in scripts {
-        println!("-- {}", script.display());
-        run(Command::new(&python)
-            .arg(&script)
-            .current_dir(root())
-            .env("HOTSHOE_PROGRAMS", target().join("debug"))
-            .env("HOTSHOE_GUESTS", target().join("guests")))?;
-    }
-    Ok(())
-}
-
-/// A Python environment with the requirements installed; made anew when they change.
-fn environment(requirements: &std::path::Path) -> Result<PathBuf> {
-    require("python3", "python3 python3-venv")?;
-    let folder = target().join("azure-sdk");
-    let python = folder.join("bin/python");
-    let stamp = folder.join("requirements.txt");
-    let wanted =
-        fs::read(requirements).with_context(|| format!("could not read {}", requirements.display()))?;
-    if fs::read(&stamp).is_ok_and(|found| found == wanted) {
-        return Ok(python);
-    }
-    run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))
-        .context("python3 cannot make an environment: apt-get install python3-venv")?;
-    run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(requirements))?;
-    fs::write(stamp, wanted)?;
-    Ok(python)
 }
 
 /// What ran, and for how long.

@@ -21,7 +21,7 @@ pub(super) fn rows() -> Result<Vec<Row>> {
     require("curl", "curl")?;
     let folder = tempfile::tempdir_in(target())?;
     let mut stand =
-        Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1024, unsigned: "digest" })?;
+        Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1024, ..Options::default() })?;
     let mut rows = vec![
         throughput(&stand, "install.64mib_ratio", 64, 5)?,
         throughput(&stand, "install.1gib_ratio", 1024, 3)?,

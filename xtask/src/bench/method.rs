@@ -33,8 +33,7 @@ fn host_side() -> Result<Row> {
 /// The same two through REST, local hub, MQTT and TLS.
 fn through_hub() -> Result<Row> {
     let folder = tempfile::tempdir()?;
-    let mut stand =
-        Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1, unsigned: "digest" })?;
+    let mut stand = Stand::start(folder.path(), &Options { profile: "release", ..Options::default() })?;
     stand.start_device()?;
     stand.await_device()?;
     let p50 = |method: &str| -> Result<f64> {

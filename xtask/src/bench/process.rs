@@ -16,8 +16,7 @@ const IDLE_LIMIT_MIB: f64 = 25.0;
 
 pub(super) fn rows() -> Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
-    let mut stand =
-        Stand::start(folder.path(), &Options { profile: "release", slot_mib: 1, unsigned: "digest" })?;
+    let mut stand = Stand::start(folder.path(), &Options { profile: "release", ..Options::default() })?;
     let cold = first_answer(&mut stand)?;
     let idle = {
         // At rest: nothing is called, and allocator and runtime have settled.
