@@ -1,5 +1,7 @@
 //! `hotshoe method …`: direct methods.
 
+use std::time::Instant;
+
 use hotshoe_core::method::PAYLOAD_LIMIT;
 use serde_json::{Value, json};
 
@@ -18,7 +20,7 @@ pub(crate) async fn run(context: &Context<'_>, command: &MethodCommand) -> Resul
 }
 
 async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
-    let Invoke { device, name, payload, timeout, connect_timeout } = invoke;
+    let Invoke { device, name, payload, timeout, connect_timeout, repeat } = invoke;
     let payload = match payload {
         Some(text) => input::json(text, "the payload")?,
         None => Value::Null,
@@ -29,6 +31,9 @@ async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Data, text));
     }
     let call = Call { device, name, payload, timeout: *timeout, connect_timeout: *connect_timeout };
+    if let Some(times) = repeat {
+        return self::repeat(context, &call, *times).await;
+    }
     let answer = context.hub.invoke(call).await?;
     if context.output.json() {
         context.output.document(&json!({ "status": answer.status, "payload": answer.payload }))?;
@@ -37,6 +42,29 @@ async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
         context.output.line(&format!("{:#}", answer.payload))?;
     }
     check(device, name, &answer)
+}
+
+/// Calls it again and again over one connection, and tells how long the answers took. The first failure ends it.
+async fn repeat(context: &Context<'_>, call: &Call<'_>, times: u32) -> Result<(), Failure> {
+    let mut took = Vec::new();
+    for _ in 0..times {
+        let start = Instant::now();
+        let answer = context.hub.invoke(call.clone()).await?;
+        took.push(start.elapsed());
+        check(call.device, call.name, &answer)?;
+    }
+    took.sort();
+    let at = |part: usize| took.get((took.len() - 1) * part / 100).copied().unwrap_or_default().as_micros();
+    let (p50, p99, most) = (at(50), at(99), at(100));
+    if context.output.json() {
+        context.output.document(&json!({
+            "times": times, "p50Microseconds": p50, "p99Microseconds": p99, "mostMicroseconds": most,
+        }))
+    } else {
+        context.output.line(&format!(
+            "{times} answers: half within {p50} µs, 99 % within {p99} µs, all within {most} µs"
+        ))
+    }
 }
 
 /// A device's status of 400 and above as a failure; the answer was printed already.

@@ -11,7 +11,8 @@ pub(crate) enum MethodCommand {
     #[command(after_help = "Examples:
   hotshoe method invoke pump-7 ping
   hotshoe method invoke pump-7 firmwareUpdate '{\"fwPackageUri\": \"https://images.example.com/pump-2.1.img\"}'
-  hotshoe method invoke pump-7 configure @settings.json --timeout 60s --connect-timeout 2m")]
+  hotshoe method invoke pump-7 configure @settings.json --timeout 60s --connect-timeout 2m
+  hotshoe method invoke pump-7 ping --repeat 100")]
     Invoke(Invoke),
 }
 
@@ -32,6 +33,9 @@ pub(crate) struct Invoke {
     /// How long to wait for a device that is not connected, 0 to 300s
     #[arg(long, default_value = "0s", value_parser = connect_timeout, value_name = "TIME")]
     pub(crate) connect_timeout: u64,
+    /// Call it this often, one after the other, and print how long the answers took instead of the answers
+    #[arg(long, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) repeat: Option<u32>,
 }
 
 /// The hub takes 5 to 300 seconds.

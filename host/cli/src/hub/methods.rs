@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{CONNECT_TIMEOUT, Hub, HubError, Request};
 
 /// What to call.
+#[derive(Clone)]
 pub(crate) struct Call<'a> {
     /// The device.
     pub(crate) device: &'a str,
