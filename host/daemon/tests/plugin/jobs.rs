@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshoed::job::{Guest, Guests, JobRun, JobSettings, JobSpec, Jobs, NoSlots, RestartCommand, RunEnd};
+use hotshoed::job::{Guest, Guests, JobRun, JobSettings, JobSpec, Jobs, RestartCommand, RunEnd};
 use hotshoed::plugin::Plugin;
 use hotshoed::state::StateDir;
 use serde_json::{Value, json};
@@ -29,21 +29,27 @@ impl Guest for Watched {
     }
 }
 
-struct Running {
-    plugin: Plugin,
-    jobs: Jobs,
-    ends: mpsc::UnboundedReceiver<RunEnd>,
+/// A plugin whose jobs are run.
+pub(crate) struct Running {
+    pub(crate) plugin: Plugin,
+    pub(crate) jobs: Jobs,
+    pub(crate) ends: mpsc::UnboundedReceiver<RunEnd>,
 }
 
 impl Running {
     async fn on(stage: &Stage) -> Running {
-        let plugin = stage.test_guest().await;
+        Running::new(stage, stage.test_guest().await, "boot-1")
+    }
+
+    /// In the boot of this name. Jobs of earlier ones are not taken up before `jobs.resume`.
+    pub(crate) fn new(stage: &Stage, plugin: Plugin, boot: &str) -> Running {
         let path = stage.directory.path().join("jobs");
         std::fs::create_dir_all(&path).unwrap();
         let dir = cap_std::fs::Dir::open_ambient_dir(path, cap_std::ambient_authority()).unwrap();
         let restart = RestartCommand::new(vec!["/bin/true".into()], &[]);
-        let settings = JobSettings::new("boot-1".into(), restart, Arc::new(|| 1_795_348_800_000));
-        let jobs = Jobs::new(settings, StateDir::new(dir), stage.services.outbox.clone(), Arc::new(NoSlots));
+        let settings = JobSettings::new(boot.into(), restart, Arc::new(|| 1_795_348_800_000));
+        let slots = Arc::new(stage.services.flash.clone());
+        let jobs = Jobs::new(settings, StateDir::new(dir), stage.services.outbox.clone(), slots);
         let (sender, ends) = mpsc::unbounded_channel();
         let watched: Arc<dyn Guest> = Arc::new(Watched { plugin: plugin.clone(), ends: sender });
         jobs.mount(Guests::from([(plugin.manifest().name.clone(), watched)]));

@@ -9,4 +9,8 @@ mod calling;
 mod jobs;
 mod loading;
 mod reaching;
+#[path = "../fetch/server.rs"]
+#[allow(dead_code)] // Made for the tests of fetching; this is one of what it can do.
+mod server;
 mod stage;
+mod updating;

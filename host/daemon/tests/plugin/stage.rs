@@ -35,6 +35,7 @@ pub(crate) struct Stage {
     pub(crate) directory: TempDir,
     /// While it is set, a service of the host panics.
     pub(crate) broken: Arc<AtomicBool>,
+    roots: RootCertStore,
     _telemetry: TelemetryQueue,
 }
 
@@ -76,21 +77,26 @@ impl Stage {
             let entry = entry.unwrap();
             std::fs::copy(entry.path(), directory.path().join("cache").join(entry.file_name())).unwrap();
         }
-        Stage::again(directory, change)
+        Stage::again(directory, RootCertStore::empty(), change)
+    }
+
+    /// A device that trusts these certificates.
+    pub(crate) fn trusting(roots: &RootCertStore) -> Stage {
+        Stage::again(tempfile::tempdir().unwrap(), roots.clone(), |_| {})
     }
 
     /// A device that has compiled nothing yet.
     pub(crate) fn fresh(change: impl FnOnce(&mut EngineSettings)) -> Stage {
-        Stage::again(tempfile::tempdir().unwrap(), change)
+        Stage::again(tempfile::tempdir().unwrap(), RootCertStore::empty(), change)
     }
 
     /// The same device after a restart.
     pub(crate) fn restarted(self, change: impl FnOnce(&mut EngineSettings)) -> Stage {
-        let Stage { directory, .. } = self;
-        Stage::again(directory, change)
+        let Stage { directory, roots, .. } = self;
+        Stage::again(directory, roots, change)
     }
 
-    fn again(directory: TempDir, change: impl FnOnce(&mut EngineSettings)) -> Stage {
+    fn again(directory: TempDir, roots: RootCertStore, change: impl FnOnce(&mut EngineSettings)) -> Stage {
         let dir = |name: &str| {
             let path = directory.path().join(name);
             std::fs::create_dir_all(&path).unwrap();
@@ -111,7 +117,7 @@ impl Stage {
         let broken = Arc::new(AtomicBool::new(false));
         let breaks = Arc::clone(&broken);
         let services = Services {
-            fetcher: Fetcher::new(store, Arc::new(RootCertStore::empty()), patience).unwrap(),
+            fetcher: Fetcher::new(store, Arc::new(roots.clone()), patience).unwrap(),
             flash: Flash::open(dir("flash"), vec![slot("a"), slot("b")]).unwrap(),
             outbox: Outbox::open(state.subdirectory("hub").unwrap()).unwrap(),
             telemetry,
@@ -134,7 +140,7 @@ impl Stage {
             unsigned: Unsigned::Digest,
         };
         let engine = Engine::new(settings).unwrap();
-        Stage { engine, services: Arc::new(services), directory, broken, _telemetry: queue }
+        Stage { engine, services: Arc::new(services), directory, broken, roots, _telemetry: queue }
     }
 
     pub(crate) async fn load(&self, component: &[u8]) -> Result<Plugin, LoadError> {
