@@ -1,6 +1,7 @@
 //! Plugins as the device meets them: real components, compiled by the real compiler, run by the real engine.
 //!
-//! Needs `hotshoe-aot` beside the tests and the guests in `target/guests`; `cargo xtask test` builds both first.
+//! Needs `hotshoe-aot` beside the tests and the guests in `target/guests` (or where `HOTSHOE_GUESTS` says); `cargo xtask
+//! test` builds both first.
 
 // All of it is tests, the helpers too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
