@@ -6,6 +6,7 @@
 pub mod artifact;
 pub mod capability;
 pub mod config;
+pub mod daemon;
 pub mod fetch;
 pub mod flash;
 pub mod hub;

@@ -1,1 +1,68 @@
-fn main() {}
+//! The device process. The only place that opens directories by their path.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use cap_std::ambient_authority;
+use cap_std::fs::Dir;
+use clap::Parser;
+use hotshoed::config::{Config, Options, Surroundings};
+use hotshoed::daemon::{self, Dirs};
+
+/// sysexits.h
+const USAGE: u8 = 64;
+const SOFTWARE: u8 = 70;
+const IO: u8 = 74;
+const CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    daemon::start_log(options.log_format, std::env::var("HOTSHOE_LOG").ok().as_deref());
+    let config = match Config::load(&options.config, &Surroundings::of_process()) {
+        Ok(config) => config,
+        Err(error) => return fail(CONFIG, &error),
+    };
+    if options.check {
+        tracing::info!(config = %options.config.display(), "the configuration can be used");
+        return ExitCode::SUCCESS;
+    }
+    let dirs = match open(&config) {
+        Ok(dirs) => dirs,
+        Err(error) => return fail(IO, &error),
+    };
+    // A device has few cores, and what takes long is on threads of its own.
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(SOFTWARE, &error),
+    };
+    let result = runtime.block_on(daemon::run(config, dirs));
+    // What still blocks on a disk is not waited for: everything durable is told only when it is.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(error.exit_status(), &error),
+    }
+}
+
+fn open(config: &Config) -> Result<Dirs, String> {
+    let directory = |path: &Path| {
+        std::fs::create_dir_all(path)
+            .and_then(|()| Dir::open_ambient_dir(path, ambient_authority()))
+            .map_err(|error| format!("directory {} cannot be opened: {error}", path.display()))
+    };
+    let flash =
+        config.flash.as_ref().map_or_else(|| config.state.join("flash"), |flash| flash.directory.clone());
+    Ok(Dirs { state: directory(&config.state)?, flash: directory(&flash)? })
+}
+
+fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    tracing::error!("{error}");
+    ExitCode::from(status)
+}

@@ -155,3 +155,6 @@ impl Surroundings {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -76,7 +76,7 @@ struct Inner {
     shared: Mutex<Shared>,
     idle: watch::Sender<bool>,
     work: Notify,
-    refreshed: watch::Sender<()>,
+    refreshed: watch::Sender<u64>,
 }
 
 struct Queued {
@@ -129,7 +129,7 @@ impl Outbox {
             shared: Mutex::new(shared),
             idle,
             work: Notify::new(),
-            refreshed: watch::Sender::new(()),
+            refreshed: watch::Sender::new(0),
         })))
     }
 
@@ -183,8 +183,8 @@ impl Outbox {
         shared.kept.over(shared.known.clone())
     }
 
-    /// Changes each time that the hub's own document was read: after each connection, at least.
-    pub fn refreshed(&self) -> watch::Receiver<()> {
+    /// How often the hub's own document was read: after each connection, at least.
+    pub fn refreshed(&self) -> watch::Receiver<u64> {
         self.0.refreshed.subscribe()
     }
 
@@ -193,7 +193,7 @@ impl Outbox {
         if let Value::Object(members) = &mut reported {
             members.retain(|key, _| !key.starts_with('$'));
             lock(&self.0.shared).known = reported;
-            self.0.refreshed.send_replace(());
+            self.0.refreshed.send_modify(|times| *times = times.wrapping_add(1));
         }
     }
 

@@ -182,10 +182,10 @@ impl Seat {
     async fn release(&self) {
         let job = self.job.lock().await.clone();
         self.jobs.release(&self.id).await;
-        if let Some(patch) = twin::ended(&job) {
-            if let Err(error) = self.jobs.outbox.patch(patch).await {
-                tracing::error!(%error, "the end of the job was not reported");
-            }
+        if let Some(patch) = twin::ended(&job)
+            && let Err(error) = self.jobs.outbox.patch(patch).await
+        {
+            tracing::error!(%error, "the end of the job was not reported");
         }
     }
 }

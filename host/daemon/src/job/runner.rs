@@ -191,10 +191,10 @@ impl Jobs {
         let reported = self.0.outbox.reported();
         let is_live =
             |id: &str| lock(&self.0.seen).values().any(|job| job.id.as_str() == id && !job.has_ended());
-        if let Some(patch) = twin::cleared(&reported, is_live) {
-            if let Err(error) = self.0.outbox.patch(patch).await {
-                tracing::warn!(%error, "the twin shows jobs that are over");
-            }
+        if let Some(patch) = twin::cleared(&reported, is_live)
+            && let Err(error) = self.0.outbox.patch(patch).await
+        {
+            tracing::warn!(%error, "the twin shows jobs that are over");
         }
     }
 

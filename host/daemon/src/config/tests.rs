@@ -1,0 +1,211 @@
+use std::fs;
+use std::path::Path;
+
+use super::*;
+
+const DEVICE: &str = "HostName=hub.example;DeviceId=dev-1;SharedAccessKey=c2VjcmV0LWtleQ==";
+const SECRET: &str = "c2VjcmV0LWtleQ==";
+
+/// A configuration in a directory of its own, with the files that it names.
+fn load(text: &str) -> Result<Config, ConfigError> {
+    load_with(text, &Surroundings::default()).1
+}
+
+fn load_with(text: &str, surroundings: &Surroundings) -> (tempfile::TempDir, Result<Config, ConfigError>) {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    let root = rcgen::generate_simple_self_signed(["hub.example".to_owned()]).unwrap();
+    write("device.toml", text);
+    write("connection", &format!("{DEVICE}\n"));
+    write("boot-id", "8f2a\n");
+    write("ca.pem", &root.cert.pem());
+    write("key.pem", &root.signing_key.serialize_pem());
+    write("policy.toml", "[firmware]\nunsigned = \"digest\"\n");
+    write("typo.toml", "[firmware]\nunsinged = \"digest\"\n");
+    let loaded = Config::load(&directory.path().join("device.toml"), surroundings);
+    (directory, loaded)
+}
+
+fn problems(text: &str) -> String {
+    load(text).unwrap_err().to_string()
+}
+
+const SMALLEST: &str = r#"
+state = "state"
+boot_id_file = "boot-id"
+[hub]
+connection_string_file = "connection"
+ca_file = "ca.pem"
+"#;
+
+#[test]
+fn the_smallest_configuration_has_safe_defaults() {
+    let (directory, config) = load_with(SMALLEST, &Surroundings::default());
+    let config = config.unwrap();
+    assert_eq!(config.state, directory.path().join("state"));
+    assert!(!config.state.exists(), "nothing is made yet");
+    assert_eq!(config.boot_id, "8f2a");
+    assert_eq!(config.policy, Policy::default(), "everything is denied");
+    assert_eq!(config.hub.connection.device.as_deref(), Some("dev-1"));
+    assert_eq!((config.hub.keep_alive.as_secs(), config.hub.token_lifetime.as_secs()), (60, 3600));
+    assert_eq!(config.download.limit, 1 << 30);
+    assert!(config.flash.is_none() && config.restart.is_empty() && config.plugins.is_empty());
+}
+
+#[test]
+fn everything_can_be_set() {
+    let text = r#"
+state = "/var/lib/hotshoe"
+policy = "policy.toml"
+aot = "bin/hotshoe-aot"
+boot_id_file = "boot-id"
+[hub]
+connection_string_file = "connection"
+ca_file = "ca.pem"
+transport = "websocket"
+port = 8443
+certificate_file = "ca.pem"
+private_key_file = "key.pem"
+keep_alive = "30s"
+token_lifetime = "10m"
+[download]
+limit = "64MiB"
+ca_file = "ca.pem"
+stall_timeout = "5s"
+backoff = "100ms"
+retries = 3
+[flash]
+directory = "flash"
+boot_control = "file"
+[[flash.slots]]
+name = "a"
+file = "slot-a.img"
+size = "128MiB"
+[[flash.slots]]
+name = "b"
+file = "slot-b.img"
+size = "128MiB"
+[restart]
+command = ["systemctl", "reboot"]
+[[plugins]]
+file = "plugins/one.wasm"
+settings = { dialects = ["python"] }
+[[plugins]]
+file = "/plugins/two.wasm"
+"#;
+    let (directory, config) = load_with(text, &Surroundings::default());
+    let config = config.unwrap();
+    assert_eq!(config.state, Path::new("/var/lib/hotshoe"));
+    assert_eq!(config.aot, directory.path().join("bin/hotshoe-aot"));
+    assert_eq!(config.policy.firmware.unsigned, hotshoe_core::policy::Unsigned::Digest);
+    assert!(config.hub.web_socket && config.hub.certificate.is_some());
+    assert_eq!(config.hub.port, Some(8443));
+    let flash = config.flash.unwrap();
+    assert_eq!(flash.slots[1], SlotEntry { name: "b".into(), file: "slot-b.img".into(), size: 128 << 20 });
+    assert_eq!(config.restart, ["systemctl", "reboot"]);
+    assert_eq!(config.plugins[0].file, directory.path().join("plugins/one.wasm"));
+    assert_eq!(config.plugins[0].settings, serde_json::json!({ "dialects": ["python"] }));
+    assert_eq!(config.plugins[1].settings, serde_json::json!({}));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line_and_the_nearest_known_one() {
+    let text = problems(&SMALLEST.replace("ca_file", "ca_fil"));
+    for word in ["line 6", "`ca_fil`", "`ca_file`"] {
+        assert!(text.contains(word), "{text}");
+    }
+    let text = problems(&format!("{SMALLEST}transport = \"mqqt\"\n"));
+    assert!(text.contains("`mqqt`") && text.contains("`mqtt`"), "{text}");
+}
+
+#[test]
+fn all_that_is_wrong_is_listed_at_once() {
+    let text = r#"
+state = "state"
+policy = "typo.toml"
+boot_id_file = "nowhere"
+[hub]
+connection_string_file = "ca.pem"
+ca_file = "policy.toml"
+certificate_file = "ca.pem"
+keep_alive = "1h"
+port = 0
+[download]
+limit = "0B"
+[flash]
+directory = "flash"
+[[flash.slots]]
+name = "a/b"
+file = "slot"
+size = "1MiB"
+[restart]
+command = [""]
+[[plugins]]
+file = "one.wasm"
+[[plugins]]
+file = "one.wasm"
+"#;
+    let text = problems(text);
+    for word in [
+        "`unsinged`",
+        "boot_id_file",
+        "connection_string_file",
+        "[hub] ca_file",
+        "private_key_file",
+        "keep_alive",
+        "port",
+        "at least two slots",
+        "\"a/b\"",
+        "[restart] command",
+        "twice",
+    ] {
+        assert!(text.contains(word), "{word} is missing in {text}");
+    }
+}
+
+#[test]
+fn the_connection_string_comes_from_file_or_environment_and_is_never_shown() {
+    let without = SMALLEST.replace("connection_string_file = \"connection\"\n", "");
+    let text = problems(&without);
+    assert!(text.contains(CONNECTION_STRING_VARIABLE), "{text}");
+
+    let environment =
+        |text: &str| Surroundings { connection_string: Some(text.to_owned()), program_directory: None };
+    let config = load_with(&without, &environment(&DEVICE.replace("dev-1", "dev-2"))).1.unwrap();
+    assert_eq!(config.hub.connection.device.as_deref(), Some("dev-2"));
+    assert!(!format!("{config:?}").contains(SECRET));
+    let config = load_with(SMALLEST, &environment(&DEVICE.replace("dev-1", "dev-2"))).1.unwrap();
+    assert_eq!(config.hub.connection.device.as_deref(), Some("dev-2"), "the environment comes first");
+
+    for wrong in [
+        format!("HostName=hub.example;SharedAccessKeyName=owner;SharedAccessKey={SECRET}"),
+        format!("HostName=hub.example;DeviceId=d;SharedAccesKey={SECRET}"),
+        SECRET.to_owned(),
+        format!("HostName=;DeviceId=d;SharedAccessKey={SECRET}"),
+    ] {
+        let text = load_with(&without, &environment(&wrong)).1.unwrap_err().to_string();
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
+fn x509_needs_its_certificate() {
+    let x509 = Surroundings {
+        connection_string: Some("HostName=hub.example;DeviceId=dev-1;x509=true".to_owned()),
+        program_directory: Some("/opt/hotshoe".into()),
+    };
+    let error = load_with(SMALLEST, &x509).1.unwrap_err().to_string();
+    assert!(error.contains("certificate_file"), "{error}");
+    let text = format!("{SMALLEST}certificate_file = \"ca.pem\"\nprivate_key_file = \"key.pem\"\n");
+    let config = load_with(&text, &x509).1.unwrap();
+    assert_eq!(config.aot, Path::new("/opt/hotshoe/hotshoe-aot"));
+}
+
+#[test]
+fn what_is_no_file_or_no_toml_is_said() {
+    let missing = Config::load(Path::new("/nowhere/device.toml"), &Surroundings::default()).unwrap_err();
+    assert!(missing.to_string().contains("/nowhere/device.toml"), "{missing}");
+    for text in ["", "state", "state = 1", "[[", "\u{0}"] {
+        assert!(load(text).is_err(), "{text:?}");
+    }
+}

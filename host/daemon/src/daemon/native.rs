@@ -1,0 +1,136 @@
+//! The host's own methods: `hotshoe.ping` and `hotshoe.status`.
+//!
+//! No plugin can have a name that begins with `hotshoe.` among its methods answered before these.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use hotshoe_core::method::MethodResponse;
+use prometheus_client::registry::Registry;
+use serde_json::{Map, Value, json};
+use tokio::sync::watch;
+use tokio::task::spawn_blocking;
+
+use super::mount::Broken;
+use crate::flash::{Content, Flash, SlotInfo};
+use crate::job::Jobs;
+use crate::plugin::Routes;
+
+/// Answers with its payload: what a call costs without any plugin.
+const PING: &str = "hotshoe.ping";
+/// Tells what an operator wants to know of a device.
+const STATUS: &str = "hotshoe.status";
+
+/// The host's own methods.
+pub(super) struct Native {
+    pub(super) started: Instant,
+    pub(super) routes: Routes,
+    pub(super) jobs: Jobs,
+    pub(super) flash: Flash,
+    pub(super) connected: watch::Receiver<bool>,
+    pub(super) metrics: Registry,
+    pub(super) broken: Mutex<Vec<Broken>>,
+}
+
+impl Native {
+    /// The answer to one of the host's own methods; `None` where it is none.
+    pub(super) async fn answer(&self, name: &str, payload: &Value) -> Option<MethodResponse> {
+        let payload = match name {
+            PING => json!({ "echo": payload }),
+            STATUS => self.status().await,
+            _ => return None,
+        };
+        Some(MethodResponse { status: 200, payload })
+    }
+
+    /// What is not mounted and why.
+    pub(super) fn broken(&self) -> Vec<Broken> {
+        self.broken.lock().map(|broken| broken.clone()).unwrap_or_default()
+    }
+
+    async fn status(&self) -> Value {
+        let plugins: Vec<Value> = self
+            .routes
+            .plugins()
+            .iter()
+            .map(|plugin| {
+                let manifest = plugin.manifest();
+                let methods: Vec<&str> = manifest.methods.iter().map(|method| method.name.as_str()).collect();
+                json!({ "name": manifest.name, "version": manifest.version, "methods": methods })
+            })
+            .collect();
+        let broken = self.broken();
+        let broken: Vec<Value> =
+            broken.iter().map(|one| json!({ "file": one.file, "reason": one.reason })).collect();
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "uptimeSeconds": self.started.elapsed().as_secs(),
+            "connected": *self.connected.borrow(),
+            "plugins": plugins,
+            "broken": broken,
+            "jobs": self.jobs.list(),
+            "slots": slots(&self.flash).await,
+            "metrics": metrics(&self.metrics),
+        })
+    }
+}
+
+/// The slots as JSON; the error's text where they cannot be read.
+pub(super) async fn slots(flash: &Flash) -> Value {
+    let flash = flash.clone();
+    match spawn_blocking(move || flash.slots()).await {
+        Ok(Ok(slots)) => slots.iter().map(slot).collect(),
+        Ok(Err(error)) => json!({ "error": error.to_string() }),
+        Err(error) => json!({ "error": error.to_string() }),
+    }
+}
+
+fn slot(slot: &SlotInfo) -> Value {
+    let content = match slot.content {
+        Content::Empty => "empty",
+        Content::Partial => "partial",
+        Content::Sealed => "sealed",
+    };
+    json!({
+        "name": slot.name,
+        "size": slot.size,
+        "running": slot.running,
+        "good": slot.good,
+        "trial": slot.trial,
+        "content": content,
+        "version": slot.version,
+        "digest": slot.digest.as_ref().map(ToString::to_string),
+    })
+}
+
+/// The figures by name, without the buckets of histograms: an answer has 128 KiB.
+fn metrics(registry: &Registry) -> Value {
+    let mut text = String::new();
+    if prometheus_client::encoding::text::encode(&mut text, registry).is_err() {
+        return Value::Null;
+    }
+    let mut figures = Map::new();
+    for line in text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{")) {
+        if let Some((name, value)) = line.rsplit_once(' ')
+            && let Ok(value) = value.parse::<f64>()
+        {
+            figures.insert(name.to_owned(), json!(value));
+        }
+    }
+    Value::Object(figures)
+}
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::metrics::counter::Counter;
+
+    use super::*;
+
+    #[test]
+    fn figures_stand_under_their_names() {
+        let (mut registry, counter) = (Registry::default(), Counter::<u64>::default());
+        registry.register("calls", "Calls", counter.clone());
+        counter.inc();
+        assert_eq!(metrics(&registry), json!({ "calls_total": 1.0 }));
+    }
+}

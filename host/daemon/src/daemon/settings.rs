@@ -1,0 +1,205 @@
+//! Desired properties to the plugins whose section changed, and their acknowledgements back.
+//!
+//! A plugin sees each version of the desired properties once, the last one if several came together; after an
+//! update of the plugin it sees the current one again. What it decides is acknowledged in the manner of Plug and
+//! Play, `{value, ac, av, ad}` under the section's key in the reported properties, durable before the version counts as
+//! seen: where the power goes between, the plugin sees it once more, which it must be able to bear.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hotshoe_core::manifest::PluginName;
+use hotshoe_core::method::Refusal;
+use semver::Version;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::task::spawn_blocking;
+
+use crate::hub::{Desired, Outbox};
+use crate::job::{Accepted, JobSpec, Jobs};
+use crate::plugin::{Decision, Plugin, Routes};
+use crate::state::StateDir;
+
+/// The file of what was seen.
+const SEEN: &str = "settings";
+
+/// What each plugin has seen.
+#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
+struct Seen(BTreeMap<PluginName, (u64, Version)>);
+
+/// Hands out desired properties.
+pub(super) struct Settings {
+    pub(super) routes: Routes,
+    pub(super) jobs: Jobs,
+    pub(super) desired: Desired,
+    pub(super) outbox: Outbox,
+    pub(super) state: StateDir,
+}
+
+/// An acknowledgement: code and text.
+struct Verdict {
+    code: i32,
+    text: Option<String>,
+    accepted: Option<Accepted>,
+}
+
+impl Settings {
+    /// Follows the desired properties for as long as the process lives.
+    pub(super) async fn follow(self) {
+        let mut changes = self.desired.subscribe();
+        let state = self.state.clone();
+        let read = spawn_blocking(move || state.read::<Seen>(SEEN)).await;
+        let mut seen = match read {
+            Ok(Ok(seen)) => seen.unwrap_or_default(),
+            _ => Seen::default(),
+        };
+        loop {
+            let current = changes.borrow_and_update().clone();
+            if let Some((version, properties)) = current {
+                self.hand_out(version, &properties, &mut seen).await;
+            }
+            if changes.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn hand_out(&self, version: u64, properties: &Value, seen: &mut Seen) {
+        let before = seen.clone();
+        for plugin in self.routes.plugins() {
+            let manifest = plugin.manifest();
+            let Some(section) = &manifest.desired else { continue };
+            let mark = (version, manifest.version.clone());
+            if seen.0.get(&manifest.name) == Some(&mark) {
+                continue;
+            }
+            if let Some(value) = properties.get(section)
+                && !self.apply(&plugin, section, version, plain(value)).await
+            {
+                continue;
+            }
+            seen.0.insert(manifest.name.clone(), mark);
+        }
+        if *seen == before {
+            return;
+        }
+        let (state, record) = (self.state.clone(), seen.clone());
+        if let Ok(Err(error)) = spawn_blocking(move || state.write(SEEN, &record)).await {
+            tracing::warn!(%error, "what plugins have seen was not stored; they will see it again");
+        }
+    }
+
+    /// True once it is acknowledged.
+    async fn apply(&self, plugin: &Arc<Plugin>, section: &str, version: u64, value: Value) -> bool {
+        let name = &plugin.manifest().name;
+        let verdict = if value.is_object() {
+            self.decide(plugin, version, value.clone()).await
+        } else {
+            refused(400, format!("the section {section} is not a JSON object"))
+        };
+        let Some(Verdict { code, text, accepted }) = verdict else { return false };
+        tracing::info!(plugin = %name, section, version, code, reason = text, "desired properties acknowledged");
+        let reported = self.outbox.reported();
+        let patch = acknowledgement(reported.get(section), section, version, &value, code, text.as_deref());
+        let told = self.outbox.patch(patch).await;
+        if let Some(accepted) = accepted {
+            accepted.start();
+        }
+        if let Err(error) = told {
+            tracing::warn!(%error, plugin = %name, "the acknowledgement was not reported");
+            return false;
+        }
+        true
+    }
+
+    /// `None` where it is to be asked again with the next change or start.
+    async fn decide(&self, plugin: &Arc<Plugin>, version: u64, properties: Value) -> Option<Verdict> {
+        match plugin.apply(version, properties).await {
+            Ok(Decision::Applied) => Some(Verdict { code: 200, text: None, accepted: None }),
+            Ok(Decision::Refused(text)) => refused(400, text),
+            Ok(Decision::Started(job)) => self.start(plugin, job).await,
+            Err(Refusal::ShuttingDown | Refusal::Busy) => None,
+            Err(refusal) => refused(refusal.status(), refusal.to_string()),
+        }
+    }
+
+    async fn start(&self, plugin: &Arc<Plugin>, job: JobSpec) -> Option<Verdict> {
+        let manifest = plugin.manifest();
+        let announced = job.clone();
+        match self.jobs.accept(&manifest.name, &manifest.version, job).await {
+            Ok(accepted) => Some(Verdict { code: 202, text: None, accepted: Some(accepted) }),
+            Err(Refusal::ShuttingDown | Refusal::Busy) => None,
+            // The power went between the job and its acknowledgement: this very job is what holds the lane.
+            Err(Refusal::LaneTaken { holder, .. }) if self.jobs.is_same(&holder, &announced) => {
+                Some(Verdict { code: 202, text: None, accepted: None })
+            }
+            Err(refusal) => refused(refusal.status(), refusal.to_string()),
+        }
+    }
+}
+
+fn refused(code: i32, text: String) -> Option<Verdict> {
+    Some(Verdict { code, text: Some(text.chars().take(512).collect()), accepted: None })
+}
+
+/// The section without the hub's own keys.
+fn plain(section: &Value) -> Value {
+    match section {
+        Value::Object(members) => {
+            let own = members.iter().filter(|(key, _)| !key.starts_with('$'));
+            Value::Object(own.map(|(key, value)| (key.clone(), value.clone())).collect())
+        }
+        other => other.clone(),
+    }
+}
+
+/// The patch that makes the twin show this acknowledgement, and nothing of an earlier one.
+fn acknowledgement(
+    shown: Option<&Value>,
+    section: &str,
+    version: u64,
+    value: &Value,
+    code: i32,
+    text: Option<&str>,
+) -> Value {
+    let shown = shown.and_then(|shown| shown.get("value"));
+    let entry = json!({ "value": replacing(shown, value), "ac": code, "av": version, "ad": text });
+    let mut patch = Map::new();
+    patch.insert(section.to_owned(), entry);
+    Value::Object(patch)
+}
+
+/// A merge patch after which the value is exactly this: members that went are deleted.
+fn replacing(shown: Option<&Value>, wanted: &Value) -> Value {
+    let (Some(Value::Object(shown)), Value::Object(wanted)) = (shown, wanted) else { return wanted.clone() };
+    let mut patch = Map::new();
+    for (key, value) in wanted {
+        patch.insert(key.clone(), replacing(shown.get(key), value));
+    }
+    for key in shown.keys().filter(|key| !wanted.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Value::Object(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use hotshoe_core::twin;
+
+    use super::*;
+
+    #[test]
+    fn after_an_acknowledgement_the_twin_shows_it_alone() {
+        let mut reported = json!({ "pump": { "value": { "rate": 1, "old": { "a": 1 } }, "ac": 400, "av": 1, "ad": "no", "own": 1 } });
+        let value = json!({ "rate": 2, "new": { "b": 1 } });
+        let patch = acknowledgement(reported.get("pump"), "pump", 7, &value, 200, None);
+        twin::merge(&mut reported, &patch);
+        assert_eq!(reported, json!({ "pump": { "value": value, "ac": 200, "av": 7, "own": 1 } }));
+    }
+
+    #[test]
+    fn the_hubs_own_keys_are_left_out() {
+        assert_eq!(plain(&json!({ "a": 1, "$version": 3 })), json!({ "a": 1 }));
+        assert_eq!(plain(&json!(5)), json!(5));
+    }
+}

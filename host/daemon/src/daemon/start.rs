@@ -1,0 +1,184 @@
+//! The order in which everything begins and ends.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use cap_std::fs::Dir;
+use prometheus_client::registry::Registry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::dispatch::Dispatch;
+use super::error::DaemonError;
+use super::native::Native;
+use super::service::{self, Signals};
+use super::settings::Settings;
+use super::{facts, identity, mount};
+use crate::artifact::ArtifactStore;
+use crate::capability::Services;
+use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
+use crate::fetch::{FetchSettings, Fetcher};
+use crate::flash::{Flash, SlotConfig};
+use crate::hub::{self, Hub, HubSettings, Transport};
+use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
+use crate::plugin::{Engine, EngineSettings, Routes};
+use crate::state::StateDir;
+
+/// How long runs of jobs may take to stop at the end. With the rest it stays under the 10 s after which many an
+/// init loses patience.
+const DRAIN: Duration = Duration::from_secs(3);
+/// How long the hub session may take to send what is left.
+const GOODBYE: Duration = Duration::from_secs(11);
+
+/// The directories that the process works in. It reaches no others.
+pub struct Dirs {
+    /// For durable state.
+    pub state: Dir,
+    /// For slots and the boot record; on a device without slots any empty directory.
+    pub flash: Dir,
+}
+
+/// Runs the device until `SIGTERM` or `SIGINT`.
+///
+/// # Errors
+/// See [`DaemonError`]; its exit status is for the process.
+pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
+    let started = Instant::now();
+    let mut signals = Signals::new()?;
+    let state = StateDir::new(dirs.state);
+    let shutdown = CancellationToken::new();
+    let device_id = config.hub.connection.device.clone().unwrap_or_default();
+    let (hub, session) = hub::start(hub_settings(config.hub), state.subdirectory("hub")?, shutdown.clone())?;
+    let Hub { outbox, telemetry, desired, calls, connected, metrics: hub_metrics } = hub;
+
+    let slots = config.flash.as_ref().map(slot_configs).unwrap_or_default();
+    let has_slots = !slots.is_empty();
+    let flash = Flash::open(dirs.flash, slots)?;
+    let engine = {
+        let cache = directory(&state, "cache")?;
+        Engine::new(EngineSettings::new(config.aot, cache))?
+    };
+    let services = Arc::new(Services {
+        fetcher: fetcher(&state, config.download)?,
+        flash: flash.clone(),
+        outbox: outbox.clone(),
+        telemetry,
+        desired: desired.clone(),
+        state: state.subdirectory("plugins")?,
+        facts: facts::of_device(device_id),
+        unsigned: config.policy.firmware.unsigned,
+    });
+
+    let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
+    let job_settings = JobSettings::new(config.boot_id, restart, Arc::new(facts::now_milliseconds));
+    let job_slots: Arc<dyn Slots> = if has_slots { Arc::new(flash.clone()) } else { Arc::new(NoSlots) };
+    let jobs = Jobs::new(job_settings, state.subdirectory("jobs")?, outbox.clone(), job_slots);
+
+    let routes = Routes::default();
+    let broken = mount::all(&engine, &config.policy, config.plugins, &services, &routes).await;
+    jobs.mount(mount::guests(&routes));
+    jobs.resume().await?;
+
+    let mut metrics = Registry::default();
+    hub_metrics.register(&mut metrics);
+    engine.metrics().register(&mut metrics);
+    let native = Arc::new(Native {
+        started,
+        routes: routes.clone(),
+        jobs: jobs.clone(),
+        flash,
+        connected,
+        metrics,
+        broken: Mutex::new(broken),
+    });
+    let settings = Settings {
+        routes: routes.clone(),
+        jobs: jobs.clone(),
+        desired,
+        outbox: outbox.clone(),
+        state: state.subdirectory("settings")?,
+    };
+    let ending = CancellationToken::new();
+    let dispatch = Dispatch {
+        routes,
+        jobs: jobs.clone(),
+        native: Arc::clone(&native),
+        ending,
+        open: TaskTracker::new(),
+    };
+    let serving = tokio::spawn(dispatch.clone().serve(calls));
+    let followers = [tokio::spawn(identity::follow(native, outbox)), tokio::spawn(settings.follow())];
+    service::ready();
+    tracing::info!(took_ms = started.elapsed().as_millis() as u64, "ready");
+
+    let ended = wait(&mut signals, session).await;
+    service::stopping();
+    dispatch.ending.cancel();
+    followers.iter().for_each(JoinHandle::abort);
+    tokio::join!(dispatch.quiet(DRAIN), jobs.drain(DRAIN));
+    shutdown.cancel();
+    let result = match ended {
+        Ended::Asked(session) => {
+            if tokio::time::timeout(GOODBYE, session).await.is_err() {
+                tracing::warn!(
+                    "the hub session did not end in time; what is left is sent after the next start"
+                );
+            }
+            Ok(())
+        }
+        Ended::Unasked => Err(DaemonError::SessionEnded),
+    };
+    serving.abort();
+    tracing::info!("ended");
+    result
+}
+
+enum Ended {
+    Asked(JoinHandle<()>),
+    Unasked,
+}
+
+async fn wait(signals: &mut Signals, mut session: JoinHandle<()>) -> Ended {
+    tokio::select! {
+        signal = signals.wait() => {
+            tracing::info!(signal, "ending");
+            Ended::Asked(session)
+        }
+        _ = &mut session => Ended::Unasked,
+    }
+}
+
+fn hub_settings(config: HubConfig) -> HubSettings {
+    let clock = Arc::new(|| facts::now().as_secs());
+    let mut settings = HubSettings::new(config.connection, config.roots, clock);
+    settings.transport = if config.web_socket { Transport::WebSocket } else { Transport::Mqtt };
+    settings.port = config.port;
+    settings.client_certificate = config.certificate;
+    settings.keep_alive = config.keep_alive;
+    settings.token_lifetime = config.token_lifetime;
+    settings
+}
+
+fn fetcher(state: &StateDir, config: DownloadConfig) -> Result<Fetcher, DaemonError> {
+    let store = ArtifactStore::open(directory(state, "artifacts")?, config.limit)?;
+    let settings = FetchSettings {
+        stall_timeout: config.stall_timeout,
+        backoff: config.backoff,
+        retries: config.retries,
+        ..FetchSettings::default()
+    };
+    Ok(Fetcher::new(store, config.roots, settings)?)
+}
+
+fn slot_configs(flash: &FlashConfig) -> Vec<SlotConfig> {
+    let slots = flash.slots.iter();
+    slots
+        .map(|slot| SlotConfig { name: slot.name.clone(), file: slot.file.clone(), size: slot.size })
+        .collect()
+}
+
+fn directory(state: &StateDir, name: &str) -> Result<Dir, DaemonError> {
+    let opened = state.subdirectory(name)?.dir().try_clone();
+    opened.map_err(|source| DaemonError::System { action: "open a directory of the state", source })
+}

@@ -1,0 +1,100 @@
+//! Calls end to end: who answers, and what bad ones get.
+
+// Tests may fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use serde_json::json;
+use support::{Setting, World};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_find_their_answer_or_are_told_why_not() {
+    let world =
+        World::start(Setting { plugins: vec!["diagnostics", "test-guest"], ..Setting::default() }).await;
+
+    let (status, answer) = world.call("hotshoe.ping", json!({ "a": [1, "ü"] })).await;
+    assert_eq!((status, answer), (200, json!({ "echo": { "a": [1, "ü"] } })));
+    let (status, answer) = world.call("ping", json!("hello")).await;
+    assert_eq!((status, &answer["echo"]), (200, &json!("hello")));
+
+    let (status, answer) = world.call("noSuchMethod", json!(null)).await;
+    assert_eq!((status, &answer["error"]["code"]), (404, &json!("unknownMethod")), "{answer}");
+    for (method, status, code) in
+        [("trap", 500, "pluginFailed"), ("spin", 504, "timedOut"), ("notJson", 500, "pluginFailed")]
+    {
+        let (told, answer) = world.call(method, json!(null)).await;
+        assert_eq!((told, &answer["error"]["code"]), (status, &json!(code)), "{method}: {answer}");
+    }
+    // The plugin answers the next call as if nothing had been.
+    let (status, answer) = world.call("echo", json!(5)).await;
+    assert_eq!((status, answer), (200, json!(5)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_tells_what_an_operator_wants_to_know() {
+    let world = World::start(Setting::default()).await;
+    let status = world.status_when(|status| status["connected"] == true).await;
+    let names: Vec<&str> =
+        status["plugins"].as_array().unwrap().iter().map(|plugin| plugin["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["hotshoe.firmware-update", "hotshoe.diagnostics"], "{status:#}");
+    assert_eq!(status["slots"][0]["running"], true, "{status:#}");
+    assert!(status["metrics"]["hotshoe_hub_connects_total"].as_f64().unwrap() >= 1.0, "{status:#}");
+    let reported = world.reported().await;
+    assert_eq!(reported["hotshoe"]["plugins"][0]["name"], "hotshoe.firmware-update", "{reported:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_plugin_is_told_and_the_others_serve() {
+    let mut world = World::start(Setting { plugins: vec!["diagnostics"], ..Setting::default() }).await;
+    world.device.power_off();
+    let config = world.device.path("device.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(world.device.path("broken.wasm"), b"\0asm garbage").unwrap();
+    let broken = "[[plugins]]\nfile = \"broken.wasm\"\n\n[[plugins]]\nfile = \"missing.wasm\"\n\n[[plugins]]";
+    std::fs::write(&config, text.replacen("[[plugins]]", broken, 1)).unwrap();
+    world.device.power_on();
+    let reported = world
+        .until("the broken plugins are told", |reported| {
+            reported["hotshoe"]["broken"].as_array().is_some_and(|broken| broken.len() == 2)
+        })
+        .await;
+    assert_eq!(reported["hotshoe"]["broken"][0]["file"], "broken.wasm", "{reported:#}");
+    let (status, _) = world.call("ping", json!(1)).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn desired_properties_are_handed_to_their_plugin_and_acknowledged() {
+    let world = World::start(Setting { plugins: vec!["test-guest"], ..Setting::default() }).await;
+    let desired = world.hub.desire("device-1", json!({ "test": { "rate": 5 } })).await;
+    let version = desired["$version"].clone();
+    let reported =
+        world.until("the change is acknowledged", |reported| reported["test"]["av"] == version).await;
+    assert_eq!(reported["test"]["value"], json!({ "rate": 5 }), "{reported:#}");
+    assert!(reported["test"]["ac"].is_i64(), "{reported:#}");
+    assert_eq!(reported["test"]["ac"], 200, "{reported:#}");
+    for (section, code, text) in [
+        (json!({ "rate": null, "refuse": "not today" }), 400, "not today"),
+        (json!({ "refuse": null, "trap": true }), 500, "failed"),
+    ] {
+        let desired = world.hub.desire("device-1", json!({ "test": section })).await;
+        let version = desired["$version"].clone();
+        let reported = world.until("it is acknowledged", |reported| reported["test"]["av"] == version).await;
+        assert_eq!(reported["test"]["ac"], code, "{reported:#}");
+        assert!(reported["test"]["ad"].as_str().unwrap().contains(text), "{reported:#}");
+    }
+    world.hub.desire("device-1", json!({ "test": { "trap": null, "job": "later" } })).await;
+    let reported = world.until("its job is accepted", |reported| reported["test"]["ac"] == 202).await;
+    assert_eq!(
+        reported["test"]["value"],
+        json!({ "job": "later" }),
+        "nothing of earlier ones is left: {reported:#}"
+    );
+    world.status_when(|status| status["jobs"][0]["state"] == "done").await;
+    world.hub.desire("device-1", json!({ "test": "no object" })).await;
+    let reported = world
+        .until("what is no object is refused", |reported| reported["test"]["value"] == "no object")
+        .await;
+    assert_eq!(reported["test"]["ac"], 400, "{reported:#}");
+}

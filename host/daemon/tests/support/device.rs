@@ -1,0 +1,211 @@
+//! A device: boot loader and init in `hotshoe-bootsim`, which keeps `hotshoed` running.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::programs::{Kept, plugin, program};
+use super::{Setting, until};
+
+/// Where a firmware update stands, by its checkpoint.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    Fetching,
+    Fetched,
+    Staging,
+    Booting,
+    Confirming,
+}
+
+impl Phase {
+    fn name(self) -> &'static str {
+        match self {
+            Phase::Fetching => "fetching",
+            Phase::Fetched => "fetched",
+            Phase::Staging => "staging",
+            Phase::Booting => "booting",
+            Phase::Confirming => "confirming",
+        }
+    }
+}
+
+/// A device with the slots `a` and `b`.
+pub struct Device {
+    directory: PathBuf,
+    init: Option<Kept>,
+}
+
+impl Device {
+    pub(super) fn start(
+        directory: &Path,
+        ca: &Path,
+        connection: &str,
+        mqtt_port: u16,
+        setting: &Setting,
+    ) -> Device {
+        fs::create_dir_all(directory).unwrap();
+        let write = |name: &str, text: &str| fs::write(directory.join(name), text).unwrap();
+        write("connection-string", connection);
+        write("policy.toml", &policy(setting));
+        write("device.toml", &config(directory, ca, mqtt_port, setting));
+        // A new image that hangs before it comes to the host: see `break_next_boot`.
+        let hotshoed = env!("CARGO_BIN_EXE_hotshoed");
+        write(
+            "start",
+            &format!(
+                "#!/bin/sh\ncd '{0}'\nif [ -e hang ]; then touch hung; exec sleep 1000; fi\n\
+                 exec '{hotshoed}' --config device.toml --log-format json 2>>log\n",
+                directory.display()
+            ),
+        );
+        let mut device = Device { directory: directory.to_owned(), init: None };
+        device.power_on();
+        device
+    }
+
+    /// Boots.
+    pub fn power_on(&mut self) {
+        let mut command = Command::new(program("hotshoe-bootsim"));
+        command.arg("run").arg("--flash").arg(self.path("flash"));
+        command.arg("--boot-id").arg(self.path("boot-id")).arg("--pid").arg(self.path("pid"));
+        command.arg("--").arg("sh").arg(self.path("start"));
+        let init = command.env("HOTSHOE_LOG", "hotshoed=debug,info").stdin(Stdio::null()).spawn().unwrap();
+        self.init = Some(Kept(init));
+    }
+
+    /// Ends everything in order.
+    pub fn power_off(&mut self) {
+        self.init = None;
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// What is in a slot.
+    pub fn slot(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path("flash").join(format!("slot-{name}.img"))).unwrap()
+    }
+
+    /// What the device has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.path("log")).unwrap_or_default()
+    }
+
+    /// `kill -9` of the host; init starts it again.
+    pub async fn kill(&self) {
+        let pid = self.host().await;
+        kill_process(pid, Signal::KILL).unwrap();
+        // So that the next kill does not hit the same one.
+        until("the host is dead", || self.try_host() != Some(pid)).await;
+    }
+
+    /// Cuts the power and boots.
+    pub fn power_cut(&self) {
+        let mut command = Command::new(program("hotshoe-bootsim"));
+        let done = command.arg("power-cut").arg("--pid").arg(self.path("pid")).status().unwrap();
+        assert!(done.success());
+    }
+
+    /// From the next boot on the system hangs before it comes to the host.
+    pub fn hang(&self, hang: bool) {
+        match hang {
+            true => fs::write(self.path("hang"), "").unwrap(),
+            false => fs::remove_file(self.path("hang")).unwrap(),
+        }
+    }
+
+    /// Waits until a firmware update has saved that it has come to this phase, or beyond.
+    pub async fn until_phase(&self, phase: Phase) {
+        let phases = [Phase::Fetching, Phase::Fetched, Phase::Staging, Phase::Booting, Phase::Confirming];
+        let later: Vec<String> = phases
+            .into_iter()
+            .skip_while(|other| *other != phase)
+            .map(|phase| format!("\"phase\":\"{}\"", phase.name()))
+            .collect();
+        until(&format!("the update has come to {phase:?}"), || {
+            self.jobs().iter().any(|job| later.iter().any(|phase| job.contains(phase)))
+        })
+        .await;
+    }
+
+    /// The jobs as they are stored.
+    pub fn jobs(&self) -> Vec<String> {
+        let Ok(entries) = fs::read_dir(self.path("state/jobs")) else { return Vec::new() };
+        entries.filter_map(|entry| fs::read_to_string(entry.ok()?.path()).ok()).collect()
+    }
+
+    /// The host's process.
+    pub async fn host(&self) -> Pid {
+        let mut found = None;
+        until("the host runs", || {
+            found = self.try_host();
+            found.is_some()
+        })
+        .await;
+        found.unwrap()
+    }
+
+    fn try_host(&self) -> Option<Pid> {
+        let init = i32::try_from(self.init.as_ref()?.0.id()).ok()?;
+        for entry in fs::read_dir("/proc").unwrap().filter_map(Result::ok) {
+            let Some(id) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
+            let Ok(stat) = fs::read_to_string(entry.path().join("stat")) else { continue };
+            // pid (name) state parent …
+            let Some((name, rest)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") ")) else {
+                continue;
+            };
+            let mut fields = rest.split(' ');
+            let (state, parent) =
+                (fields.next(), fields.next().and_then(|parent| parent.parse::<i32>().ok()));
+            if name == "hotshoed" && state != Some("Z") && parent == Some(init) {
+                return Pid::from_raw(id);
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<&str> = log.lines().collect();
+            let tail = lines.iter().skip(lines.len().saturating_sub(60));
+            eprintln!("the end of the device's log:");
+            tail.for_each(|line| eprintln!("  {}", line.chars().take(400).collect::<String>()));
+        }
+    }
+}
+
+fn policy(setting: &Setting) -> String {
+    format!(
+        "[firmware]\nunsigned = \"{}\"\n\n[plugins.\"*\"]\ndownload = [\"https://localhost:*/images/\"]\n\
+         flash = true\nrestart = true\nstorage = \"64KiB\"\ntelemetry = true\n",
+        setting.unsigned
+    )
+}
+
+fn config(directory: &Path, ca: &Path, mqtt_port: u16, setting: &Setting) -> String {
+    let mut text = format!(
+        "state = \"state\"\npolicy = \"policy.toml\"\nboot_id_file = \"boot-id\"\n\n\
+         [hub]\nconnection_string_file = \"connection-string\"\nca_file = \"{ca}\"\nport = {mqtt_port}\n\n\
+         [download]\nca_file = \"{ca}\"\nbackoff = \"50ms\"\n\n\
+         [flash]\ndirectory = \"flash\"\n\
+         [[flash.slots]]\nname = \"a\"\nfile = \"slot-a.img\"\nsize = \"8MiB\"\n\
+         [[flash.slots]]\nname = \"b\"\nfile = \"slot-b.img\"\nsize = \"8MiB\"\n\n\
+         [restart]\ncommand = [\"{bootsim}\", \"restart\", \"--pid\", \"{pid}\"]\n",
+        ca = ca.display(),
+        bootsim = program("hotshoe-bootsim").display(),
+        pid = directory.join("pid").display(),
+    );
+    for name in &setting.plugins {
+        write!(text, "\n[[plugins]]\nfile = \"{}\"\n", plugin(name).display()).unwrap();
+    }
+    text
+}

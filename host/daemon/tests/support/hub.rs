@@ -1,0 +1,87 @@
+//! The local hub as a process, and what a service app asks of it.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::programs::{Kept, program};
+use super::rest::Rest;
+
+/// A hub.
+pub struct Hub {
+    pub mqtt_port: u16,
+    pub https_port: u16,
+    pub ca: PathBuf,
+    rest: Rest,
+    _process: Kept,
+}
+
+impl Hub {
+    /// Starts a hub; it listens when this returns.
+    pub async fn start(data: &Path, images: &Path) -> Hub {
+        let mut command = Command::new(program("hotshoe-localhub"));
+        command.args(["serve", "--mqtt-port", "0", "--https-port", "0", "--data"]).arg(data);
+        command.arg("--images").arg(images).env("RUST_LOG", "warn");
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap();
+        let port = |name: &str| u16::try_from(ready[name].as_u64().unwrap()).unwrap();
+        let ca = PathBuf::from(ready["ca"].as_str().unwrap());
+        let rest = Rest::new(&ca, Path::new(ready["owner"].as_str().unwrap()));
+        Hub { mqtt_port: port("mqttPort"), https_port: port("httpsPort"), ca, rest, _process: Kept(process) }
+    }
+
+    /// Makes a device; returns its key.
+    pub async fn create_device(&self, id: &str) -> String {
+        let path = format!("/devices/{id}");
+        let (status, device) = self.rest.send(Method::PUT, &path, Some(&json!({ "deviceId": id }))).await;
+        assert!(status < 300, "{status}: {device}");
+        device["authentication"]["symmetricKey"]["primaryKey"].as_str().unwrap().to_owned()
+    }
+
+    /// The reported properties.
+    pub async fn reported(&self, id: &str) -> Value {
+        let (status, mut twin) = self.rest.send(Method::GET, &format!("/twins/{id}"), None).await;
+        assert_eq!(status, 200, "{twin}");
+        twin["properties"]["reported"].take()
+    }
+
+    /// Changes the desired properties.
+    pub async fn desire(&self, id: &str, patch: Value) -> Value {
+        let body = json!({ "properties": { "desired": patch } });
+        let (status, twin) = self.rest.send(Method::PATCH, &format!("/twins/{id}"), Some(&body)).await;
+        assert_eq!(status, 200, "{twin}");
+        twin["properties"]["desired"].clone()
+    }
+
+    /// Calls a method; `None` where the hub did not get an answer of the device.
+    pub async fn try_call(&self, id: &str, method: &str, payload: &Value) -> Option<(i64, Value)> {
+        let body = json!({
+            "methodName": method, "payload": payload, "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
+        });
+        let (status, mut answer) =
+            self.rest.send(Method::POST, &format!("/twins/{id}/methods"), Some(&body)).await;
+        if status != 200 {
+            return None;
+        }
+        Some((answer["status"].as_i64().unwrap(), answer["payload"].take()))
+    }
+
+    /// Calls a method, again while the device does not answer.
+    pub async fn call(&self, id: &str, method: &str, payload: &Value) -> (i64, Value) {
+        super::within("the device answers a call", async {
+            loop {
+                if let Some(answer) = self.try_call(id, method, payload).await {
+                    return answer;
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        })
+        .await
+    }
+}

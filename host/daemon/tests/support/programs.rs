@@ -1,0 +1,43 @@
+//! The programs and plugins under test, as they were built.
+
+use std::path::{Path, PathBuf};
+use std::process::Child;
+
+/// A program beside `hotshoed`.
+pub(super) fn program(name: &str) -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_hotshoed")).with_file_name(name);
+    assert!(
+        beside.exists(),
+        "{} is missing: cargo build -p hotshoe-localhub -p hotshoe-aot",
+        beside.display()
+    );
+    beside
+}
+
+/// A plugin with its manifest embedded.
+pub(super) fn plugin(name: &str) -> PathBuf {
+    let target = Path::new(env!("CARGO_BIN_EXE_hotshoed")).ancestors().nth(2).unwrap();
+    let file = target.join("guests").join(format!("{name}.wasm"));
+    assert!(file.exists(), "{} is missing: cargo xtask guests", file.display());
+    file
+}
+
+/// A child process that does not outlive the test.
+pub(super) struct Kept(pub(super) Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // An orderly end first, for programs that have children of their own.
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        let end = std::time::Instant::now() + std::time::Duration::from_secs(15);
+        while std::time::Instant::now() < end {
+            if !matches!(self.0.try_wait(), Ok(None)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

@@ -1,0 +1,131 @@
+//! The main job, end to end: a service app orders an update from the hub, and the device carries it out over
+//! restarts, `kill -9`, power cuts and cut links.
+
+// Tests may fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
+
+use serde_json::json;
+use support::{Phase, Setting, World, until};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_completes_and_the_slot_is_byte_identical() {
+    let world = World::start(Setting::default()).await;
+    world.order_update().await;
+    world.assert_updated().await;
+    let reported = world.reported().await;
+    assert!(reported["lastFirmwareUpdate"].is_string(), "{reported:#}");
+    assert!(reported["downloadComplete"].is_string(), "{reported:#}");
+    assert!(reported["startedApplyingImage"].is_string(), "{reported:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_killed_in_each_phase_goes_on() {
+    for phase in [Phase::Fetching, Phase::Fetched, Phase::Staging, Phase::Booting, Phase::Confirming] {
+        let world = World::start(Setting::default()).await;
+        world.files.hold_after(2 * 1024 * 1024);
+        world.order_update().await;
+        if phase != Phase::Fetching {
+            world.files.release();
+        }
+        world.device.until_phase(phase).await;
+        if phase == Phase::Fetching {
+            until("some of the image has come", || world.files.passed() > 1024 * 1024).await;
+        }
+        world.device.kill().await;
+        world.files.release();
+        world.assert_updated().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_cut_in_each_phase_before_the_restart_goes_on() {
+    for phase in [Phase::Fetching, Phase::Fetched, Phase::Staging] {
+        let world = World::start(Setting::default()).await;
+        world.files.hold_after(2 * 1024 * 1024);
+        world.order_update().await;
+        if phase != Phase::Fetching {
+            world.files.release();
+        }
+        world.device.until_phase(phase).await;
+        world.device.power_cut();
+        world.files.release();
+        world.assert_updated().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_cut_in_each_phase_goes_on_and_the_twin_ends_true() {
+    for phase in [Phase::Fetching, Phase::Fetched, Phase::Staging, Phase::Booting, Phase::Confirming] {
+        let world = World::start(Setting::default()).await;
+        world.files.hold_after(2 * 1024 * 1024);
+        world.order_update().await;
+        if phase != Phase::Fetching {
+            world.files.release();
+        }
+        world.device.until_phase(phase).await;
+        world.link.open(false);
+        world.link.cut();
+        world.files.cut();
+        world.files.release();
+        world.link.open(true);
+        world.assert_updated().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_image_that_does_not_come_up_is_told_as_rolled_back() {
+    let world = World::start(Setting::default()).await;
+    world.order_update().await;
+    world.device.until_phase(Phase::Staging).await;
+    world.device.hang(true);
+    until("the new image hangs", || world.device.path("hung").exists()).await;
+    world.device.hang(false);
+    world.device.power_cut();
+    world.until_status("rolledBack").await;
+    let status = world.status_when(|status| status["jobs"][0]["state"] == "failed").await;
+    let slot = status["slots"].as_array().unwrap().iter().find(|slot| slot["name"] == "a").unwrap();
+    assert_eq!((&slot["running"], &slot["good"]), (&json!(true), &json!(true)), "{slot}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_order_during_an_update_is_409_and_changes_nothing() {
+    let world = World::start(Setting::default()).await;
+    world.files.hold_after(1024 * 1024);
+    world.order_update().await;
+    world.device.until_phase(Phase::Fetching).await;
+    let (status, answer) = world.call("firmwareUpdate", world.order()).await;
+    assert_eq!((status, &answer["error"]["code"]), (409, &json!("laneTaken")), "{answer}");
+    let jobs = world.status_when(|_| true).await["jobs"].clone();
+    assert_eq!(answer["error"]["holder"], jobs[0]["id"]);
+    world.files.release();
+    world.assert_updated().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_nobody_vouches_for_is_refused_by_the_default_policy() {
+    let world = World::start(Setting { unsigned: "deny", ..Setting::default() }).await;
+    world.order_update().await;
+    let reported = world.until_status("failed").await;
+    assert!(reported.to_string().contains("firmware.unsigned"), "{reported:#}");
+    assert!(world.device.slot("b").iter().all(|byte| *byte == 0), "no byte was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_with_another_digest_is_never_booted() {
+    let world = World::start(Setting::default()).await;
+    let mut order = world.order();
+    order["digest"] = json!(format!("sha256:{}", "0".repeat(64)));
+    let (status, _) = world.call("firmwareUpdate", order).await;
+    assert_eq!(status, 200);
+    world.until_status("failed").await;
+    let reported = world.until("the job's end is told", |it| it["hotshoe"]["lastFailure"].is_object()).await;
+    let reason = reported["hotshoe"]["lastFailure"]["reason"].as_str().unwrap();
+    assert!(reason.contains(&world.digest()), "{reason}");
+    let slots = world.status_when(|_| true).await["slots"].clone();
+    assert!(slots.as_array().unwrap().iter().all(|slot| slot["trial"] == false), "{slots}");
+    // The device is as ready as before.
+    world.order_update().await;
+    world.assert_updated().await;
+}
