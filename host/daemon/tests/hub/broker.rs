@@ -11,7 +11,8 @@ use hotshoe_core::twin;
 use rumqttc::{
     Codec, ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode,
 };
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Map, Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,6 +81,8 @@ pub(crate) struct Model {
     pub(crate) telemetry: Vec<(String, Value)>,
     pub(crate) session_present: bool,
     pub(crate) failed_handshakes: usize,
+    /// Connections that came with the client certificate the hub knows.
+    pub(crate) certified: usize,
 }
 
 enum Push {
@@ -92,6 +95,8 @@ enum Push {
 pub(crate) struct Broker {
     pub(crate) port: u16,
     pub(crate) roots: Arc<RootCertStore>,
+    /// A client certificate that the hub knows.
+    pub(crate) device: Arc<(CertificateDer<'static>, PrivateKeyDer<'static>)>,
     shared: Arc<Shared>,
 }
 
@@ -121,7 +126,8 @@ impl Broker {
     }
 
     pub(crate) async fn start(script: impl FnMut(Moment<'_>) -> Act + Send + 'static) -> Broker {
-        let (acceptor, roots) = tls();
+        let (device, device_certificate) = certified(crate::device::NAME);
+        let (acceptor, roots) = tls(&device_certificate);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let model = Model {
@@ -150,7 +156,7 @@ impl Broker {
                 }
             }
         });
-        Broker { port, roots: Arc::new(roots), shared }
+        Broker { port, roots: Arc::new(roots), device: Arc::new((device_certificate, device)), shared }
     }
 
     /// Replaces the script.
@@ -247,6 +253,9 @@ type Wire = Framed<TlsStream<TcpStream>, Codec>;
 
 impl Shared {
     async fn connection(self: Arc<Self>, stream: TlsStream<TcpStream>) {
+        if stream.get_ref().1.peer_certificates().is_some() {
+            self.model.lock().unwrap().certified += 1;
+        }
         let codec = Codec { max_incoming_size: 4 << 20, max_outgoing_size: 8 << 20 };
         let mut wire = Framed::new(stream, codec);
         let (sender, mut pushes) = mpsc::unbounded_channel();
@@ -405,19 +414,32 @@ async fn send(wire: &mut Wire, packets: Vec<Packet>) -> bool {
     wire.flush().await.is_ok()
 }
 
-/// A server certificate for `localhost`, and the roots that vouch for it.
-fn tls() -> (TlsAcceptor, RootCertStore) {
-    let certified = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
-    let certificate = certified.cert.der().clone();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone()).unwrap();
+/// TLS as `localhost`, the roots that vouch for it, and a welcome to clients with and without a certificate.
+fn tls(device: &CertificateDer<'static>) -> (TlsAcceptor, RootCertStore) {
+    let (key, certificate) = certified("localhost");
+    let store = |certificate: &CertificateDer<'static>| {
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        roots
+    };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(store(device)), Arc::clone(&provider))
+            .allow_unauthenticated()
+            .build()
+            .unwrap();
+    let roots = store(&certificate);
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(verifier)
         .with_single_cert(vec![certificate], key)
         .unwrap();
     (TlsAcceptor::from(Arc::new(config)), roots)
+}
+
+fn certified(name: &str) -> (PrivateKeyDer<'static>, CertificateDer<'static>) {
+    let certified = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    (key, certified.cert.der().clone())
 }

@@ -135,3 +135,23 @@ async fn a_hub_that_cannot_prove_itself_never_sees_a_token() {
     assert!(broker.model(|model| model.connects.is_empty()));
     device.stop().await;
 }
+
+#[tokio::test]
+async fn a_client_certificate_takes_the_place_of_the_token() {
+    let (broker, disk) = (Broker::truthful().await, Disk::new());
+    let device = Device::start_with(&broker, &disk, |settings| {
+        settings.connection = format!("HostName=localhost;DeviceId={NAME};x509=true").parse().unwrap();
+        let (certificate, key) = (broker.device.0.clone(), broker.device.1.clone_key());
+        settings.client_certificate = Some((vec![certificate], key));
+    });
+    device.hub.outbox.patch(json!({"a": 1})).await.unwrap();
+    device.flushed().await;
+    broker.model(|model| {
+        assert_eq!(model.certified, 1);
+        let ConnectAuth::Username { username } = &model.connects[0].auth else {
+            panic!("{:?}", model.connects)
+        };
+        assert!(username.starts_with("localhost/dev-1/?api-version="));
+    });
+    device.stop().await;
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use hotshoe_core::method::MethodResponse;
-use hotshoed::hub::{self, Backoff, Hub, HubSettings, MethodCall};
+use hotshoed::hub::{self, Backoff, Hub, HubSettings, MethodCall, Pace};
 use hotshoed::state::StateDir;
 use serde_json::json;
 use tempfile::TempDir;
@@ -54,13 +54,15 @@ pub(crate) fn settings(broker: &Broker) -> (HubSettings, Arc<AtomicU64>) {
         Arc::new(move || ticking.load(Ordering::SeqCst)),
     );
     settings.port = Some(broker.port);
+    settings.pace = pace();
+    (settings, clock)
+}
+
+/// Waits short enough for a test.
+pub(crate) fn pace() -> Pace {
     let milliseconds = Duration::from_millis;
     let quick = Backoff { floor: milliseconds(1), base: milliseconds(2), cap: milliseconds(20) };
-    settings.pace.reconnect = quick;
-    settings.pace.refused = quick;
-    settings.pace.throttled = quick;
-    settings.pace.progress = milliseconds(20);
-    (settings, clock)
+    Pace { reconnect: quick, refused: quick, throttled: quick, progress: milliseconds(20), ..Pace::default() }
 }
 
 impl Device {
@@ -71,6 +73,13 @@ impl Device {
     pub(crate) fn start_with(broker: &Broker, disk: &Disk, change: impl FnOnce(&mut HubSettings)) -> Device {
         let (mut settings, clock) = settings(broker);
         change(&mut settings);
+        let mut device = Device::from_settings(settings, disk);
+        device.clock = clock;
+        device
+    }
+
+    pub(crate) fn from_settings(settings: HubSettings, disk: &Disk) -> Device {
+        let clock = Arc::default();
         let shutdown = CancellationToken::new();
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let (hub, task) = {

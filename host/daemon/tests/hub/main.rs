@@ -12,6 +12,7 @@ mod device;
 mod credentials;
 mod desired;
 mod link;
+mod localhub;
 mod methods;
 mod reported;
 mod telemetry;
