@@ -190,7 +190,9 @@ impl Session {
             link.disconnect(PARTING);
             std::future::pending::<()>().await;
         };
+        // In this order: what has arrived is seen before the connection is left.
         let lost = tokio::select! {
+            biased;
             lost = pump(&mut events, &router) => lost,
             lost = work => lost,
             () = leave => Lost::Link("left".to_owned()),
