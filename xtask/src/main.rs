@@ -12,6 +12,8 @@ mod test;
 mod tools;
 mod wit;
 
+use std::process::ExitCode;
+
 use clap::Parser;
 
 /// The single door for a developer.
@@ -32,13 +34,22 @@ enum Task {
     Wit,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Task::parse() {
+fn main() -> ExitCode {
+    let result = match Task::parse() {
         Task::Demo(arguments) => demo::run_demo(&arguments),
         Task::Test(arguments) => test::run_tests(&arguments),
         Task::Bench(arguments) => bench::run_bench(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Layers => layers::check(),
         Task::Wit => wit::run(),
+    };
+    if let Err(error) = result {
+        // Without a backtrace: what went wrong is in the words.
+        eprintln!(
+            "error: {}",
+            error.chain().map(ToString::to_string).collect::<Vec<_>>().join("\ncaused by: ")
+        );
+        return ExitCode::FAILURE;
     }
+    ExitCode::SUCCESS
 }

@@ -121,6 +121,7 @@ port = {mqtt}
 
 [download]
 limit = "4GiB"
+ca_file = "../hub/ca.pem"
 
 [flash]
 directory = "flash"

@@ -209,3 +209,13 @@ fn what_is_no_file_or_no_toml_is_said() {
         assert!(load(text).is_err(), "{text:?}");
     }
 }
+
+#[test]
+fn examples_and_their_policy_are_read() {
+    let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples/device");
+    let read = |name: &str| fs::read_to_string(examples.join(name)).unwrap();
+    let device: file::File = hotshoe_core::strict::from_toml(&read("device.toml")).unwrap();
+    assert_eq!(device.plugins.len(), 2);
+    let policy = hotshoe_core::policy::parse(&read("policy.toml")).unwrap();
+    assert_eq!(policy.firmware.unsigned, hotshoe_core::policy::Unsigned::Deny);
+}
