@@ -42,11 +42,10 @@ pub(crate) struct Row {
 pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     println!("bench: building in release");
     guests::build(None)?;
-    // One at a time: built together, hotshoed would get the compiler of hotshoe-aot linked in.
-    for package in ["hotshoe-aot", "hotshoed", "hotshoe-localhub", "hotshoe"] {
-        run(cargo().args(["build", "--quiet", "--release", "--package", package]))?;
-    }
-    run(cargo().args(["build", "--quiet", "--release", "--package", "hotshoed", "--examples"]))?;
+    // Apart from the rest: built together, hotshoed would get the compiler of hotshoe-aot linked in.
+    run(cargo().args(["build", "--quiet", "--release", "--package", "hotshoe-aot"]))?;
+    let packages = ["--package", "hotshoed", "--package", "hotshoe-localhub", "--package", "hotshoe"];
+    run(cargo().args(["build", "--quiet", "--release", "--bins", "--examples"]).args(packages))?;
 
     let wanted = |prefix: &str| {
         arguments.only.as_deref().is_none_or(|only| prefix.starts_with(only) || only.starts_with(prefix))
