@@ -5,6 +5,8 @@
 //!
 //! `method_latency --guests DIRECTORY`, beside a built `hotshoe-aot`
 
+#![allow(clippy::print_stdout)] // its result
+
 use std::{path::PathBuf, sync::Arc, time::Duration, time::Instant};
 
 use anyhow::{Context as _, Result};
