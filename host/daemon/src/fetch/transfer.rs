@@ -3,18 +3,25 @@
 //! The queue is bounded, so a slow disk slows the network down and memory does not grow. A server that stalls or
 //! drips is left; only time spent waiting for *it* counts, never time spent waiting for the disk.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use reqwest::Response;
-use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::JoinHandle,
+    time::Instant,
+};
 
 use super::{FetchError, FetchSettings, Progress, client::causes};
 use crate::artifact::{ArtifactError, Partial};
 
-/// Pieces under way between network and disk. A piece is what one read of the connection gave: a TLS record of
-/// 16 KiB or two, so about a MiB in all.
+/// Pieces under way between network and disk. A piece is what one read of the connection gave, and the reads grow to
+/// hundreds of KiB while the disk is behind, so that [`WAITING`] bounds them in bytes as well.
 const QUEUE: usize = 64;
+
+/// Bytes under way between network and disk; one piece may be above it.
+const WAITING: u32 = 1024 * 1024;
 
 /// Pieces that wait are written as one up to about this many bytes: fewer system calls, and a faster hash.
 const BATCH: usize = 256 * 1024;
@@ -67,7 +74,6 @@ pub(super) async fn receive(
             break End::TooLong(position);
         }
         if pieces.send(piece).await.is_err() {
-            // The writer gave up; it tells why when it is joined.
             break End::Broken("the disk failed".to_owned());
         }
         pace.tell(position);
@@ -81,18 +87,36 @@ pub(super) async fn receive(
 
 type Writer = JoinHandle<(Partial, Result<(), ArtifactError>)>;
 
+/// Where pieces go on their way to the writer.
+struct Pieces {
+    queue: mpsc::Sender<(Bytes, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+impl Pieces {
+    /// Waits for room. An error says that the writer gave up; it tells why when it is joined.
+    async fn send(&self, piece: Bytes) -> Result<(), WriterGone> {
+        let bytes = u32::try_from(piece.len()).unwrap_or(WAITING).min(WAITING);
+        let room = Arc::clone(&self.room).acquire_many_owned(bytes).await.map_err(|_| WriterGone)?;
+        self.queue.send((piece, room)).await.map_err(|_| WriterGone)
+    }
+}
+
+struct WriterGone;
+
 /// A thread that writes what is sent to it, and makes it durable once nothing more comes. It outlives a fetch that
 /// is dropped, and gives the file's claim back when it is done.
-fn write_beside(mut partial: Partial) -> (mpsc::Sender<Bytes>, Writer) {
-    let (pieces, mut queue) = mpsc::channel::<Bytes>(QUEUE);
+fn write_beside(mut partial: Partial) -> (Pieces, Writer) {
+    let (sender, mut queue) = mpsc::channel::<(Bytes, OwnedSemaphorePermit)>(QUEUE);
     let writer = tokio::task::spawn_blocking(move || {
         let mut written = Ok(());
         let mut batch = Vec::with_capacity(BATCH);
-        while let Some(piece) = queue.blocking_recv() {
+        while let Some((piece, room)) = queue.blocking_recv() {
             batch.clear();
             batch.extend_from_slice(&piece);
+            drop((piece, room));
             while batch.len() < BATCH
-                && let Ok(piece) = queue.try_recv()
+                && let Ok((piece, _room)) = queue.try_recv()
             {
                 batch.extend_from_slice(&piece);
             }
@@ -105,7 +129,7 @@ fn write_beside(mut partial: Partial) -> (mpsc::Sender<Bytes>, Writer) {
         let paused = partial.pause();
         (partial, written.and(paused))
     });
-    (pieces, writer)
+    (Pieces { queue: sender, room: Arc::new(Semaphore::new(WAITING as usize)) }, writer)
 }
 
 impl Pace<'_> {
