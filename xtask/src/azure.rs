@@ -97,7 +97,7 @@ fn device_under_our_tool(python: &Path, scripts: &Path) -> Result<()> {
     ensure!(answer == json!({"status": 200, "payload": {"a": [1, "ü"]}}), "echo answered {answer}");
     run(stand
         .hotshoe()
-        .args(["twin", "patch", "sdk-device", r#"{"desired":{"interval":5}}"#])
+        .args(["twin", "patch", "sdk-device", "--desired", r#"{"interval":5}"#])
         .stdout(Stdio::null()))?;
     run(stand.hotshoe().args([
         "firmware",
