@@ -38,7 +38,8 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     step(&format!("starting a local hub and a device in {}", folder.path().display()));
     let image = prepare_image(folder.path(), arguments.image.as_deref())?;
     let size = fs::metadata(&image)?.len();
-    let options = Options { slot_mib: size.div_ceil(1 << 20).max(1), ..Options::default() };
+    let options =
+        Options { slot_mib: size.div_ceil(1 << 20).max(1), image_rate: Some("20MiB"), ..Options::default() };
     let mut stand = Stand::start(folder.path(), &options)?;
     stand.start_device()?;
     stand.await_device()?;

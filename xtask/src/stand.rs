@@ -28,11 +28,13 @@ pub(crate) struct Options {
     pub(crate) unsigned: &'static str,
     /// The address that the hub listens on, with the standard port 8883; `localhost` and free ports otherwise.
     pub(crate) address: Option<&'static str>,
+    /// Bytes a second at which images are sent, such as `20MiB`; as fast as it goes otherwise.
+    pub(crate) image_rate: Option<&'static str>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { profile: "debug", slot_mib: 1, unsigned: "digest", address: None }
+        Self { profile: "debug", slot_mib: 1, unsigned: "digest", address: None, image_rate: None }
     }
 }
 
@@ -76,6 +78,7 @@ impl Stand {
             .arg(folder.join("hub"))
             .arg("--images")
             .arg(folder.join("images"))
+            .args(options.image_rate.map(|rate| format!("--image-rate={rate}")))
             .stdout(Stdio::piped())
             .stderr(log)
             .spawn()

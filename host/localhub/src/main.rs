@@ -48,6 +48,9 @@ struct Serve {
     /// Directory of files to serve under /images/.
     #[arg(long)]
     images: Option<PathBuf>,
+    /// Send each image at this pace, as over a real link: bytes a second, such as 20MiB.
+    #[arg(long, value_parser = hotshoe_core::units::parse_size)]
+    image_rate: Option<u64>,
     /// Seconds for which a token is still good after its end.
     #[arg(long, default_value_t = 300)]
     clock_slack: u64,
@@ -81,6 +84,7 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         https_port: serve.https_port,
         data: data.clone(),
         images: serve.images,
+        image_rate: serve.image_rate,
         clock_slack: Duration::from_secs(serve.clock_slack),
     })
     .await?;

@@ -99,6 +99,7 @@ impl LocalHub {
         let service = Service {
             hub: Arc::clone(&hub),
             images: settings.images.map(Arc::new),
+            image_rate: settings.image_rate,
             tasks: tasks.clone(),
             stop: stop.clone(),
             web_sockets: Arc::new(Semaphore::new(rest::MOST_WEB_SOCKETS)),

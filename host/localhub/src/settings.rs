@@ -19,6 +19,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Files to serve under `/images/`.
     pub images: Option<PathBuf>,
+    /// Bytes a second at which each image is sent, as over a real link; as fast as it goes otherwise.
+    pub image_rate: Option<u64>,
     /// How long after its end a token is still good, and the connection made with it still open.
     pub clock_slack: Duration,
 }
@@ -33,6 +35,7 @@ impl Settings {
             https_port: 0,
             data: data.into(),
             images: None,
+            image_rate: None,
             clock_slack: Duration::from_secs(300),
         }
     }

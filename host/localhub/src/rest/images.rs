@@ -9,6 +9,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path as UrlPath, State};
@@ -48,7 +49,7 @@ pub(super) async fn serve(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
         Err(error) => return Err(Fault::Internal(format!("the image {path:?} cannot be read: {error}"))),
     };
-    Ok(respond(file, &metadata, &headers))
+    Ok(respond(file, &metadata, &headers, service.image_rate))
 }
 
 /// The file that a URL path means. Segments that are empty, hidden or climb are refused.
@@ -57,7 +58,7 @@ fn below(directory: &Path, path: &str) -> Option<PathBuf> {
     path.split('/').all(fits).then(|| directory.join(path))
 }
 
-fn respond(file: File, metadata: &Metadata, headers: &HeaderMap) -> Response {
+fn respond(file: File, metadata: &Metadata, headers: &HeaderMap, rate: Option<u64>) -> Response {
     let size = metadata.len();
     let tag = format!("\"{size:x}-{:x}.{:x}-{:x}\"", metadata.mtime(), metadata.mtime_nsec(), metadata.ino());
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -83,7 +84,7 @@ fn respond(file: File, metadata: &Metadata, headers: &HeaderMap) -> Response {
     let mut more =
         vec![(CONTENT_LENGTH, length.to_string()), (CONTENT_TYPE, "application/octet-stream".into())];
     more.extend(range.map(|range| (CONTENT_RANGE, range)));
-    finish(status, &tag, &more, body(file, first, length))
+    finish(status, &tag, &more, body(file, first, length, rate))
 }
 
 fn finish(status: StatusCode, tag: &str, more: &[(HeaderName, String)], body: Body) -> Response {
@@ -101,14 +102,14 @@ fn finish(status: StatusCode, tag: &str, more: &[(HeaderName, String)], body: Bo
 }
 
 /// The answer to `HEAD` drops this body unread; the reading thread then ends at its first buffer.
-fn body(file: File, first: u64, length: u64) -> Body {
+fn body(file: File, first: u64, length: u64, rate: Option<u64>) -> Body {
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
     let chunks = stream::unfold(
         Reading { pending: Some((file, first, length, sender)), receiver },
-        |mut reading| async {
+        move |mut reading| async move {
             if let Some((file, first, length, sender)) = reading.pending.take() {
                 tokio::task::spawn_blocking(move || {
-                    if let Err(error) = read(file, first, length, &sender) {
+                    if let Err(error) = read(file, first, length, rate, &sender) {
                         drop(sender.blocking_send(Err(error)));
                     }
                 });
@@ -124,7 +125,14 @@ struct Reading {
     receiver: mpsc::Receiver<io::Result<Bytes>>,
 }
 
-fn read(mut file: File, first: u64, length: u64, sender: &mpsc::Sender<io::Result<Bytes>>) -> io::Result<()> {
+/// Reads on a thread of its own, which is where the pace of a slower link is kept.
+fn read(
+    mut file: File,
+    first: u64,
+    length: u64,
+    rate: Option<u64>,
+    sender: &mpsc::Sender<io::Result<Bytes>>,
+) -> io::Result<()> {
     file.seek(SeekFrom::Start(first))?;
     let mut left = length;
     while left > 0 {
@@ -137,6 +145,9 @@ fn read(mut file: File, first: u64, length: u64, sender: &mpsc::Sender<io::Resul
         left -= u64::try_from(count).unwrap_or(left);
         if sender.blocking_send(Ok(Bytes::from(buffer))).is_err() {
             return Ok(()); // nobody reads any more
+        }
+        if let Some(rate) = rate {
+            std::thread::sleep(Duration::from_secs_f64(count as f64 / rate.max(1) as f64));
         }
     }
     Ok(())

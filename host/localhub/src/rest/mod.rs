@@ -40,6 +40,7 @@ use crate::hub::Hub;
 pub(crate) struct Service {
     pub(crate) hub: Arc<Hub>,
     pub(crate) images: Option<Arc<PathBuf>>,
+    pub(crate) image_rate: Option<u64>,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) web_sockets: Arc<Semaphore>,
