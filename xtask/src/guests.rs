@@ -13,6 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use hotshoe_core::package;
 use wasmparser::{Parser, Payload};
 
+use crate::tools;
+
 const TARGET: &str = "wasm32-wasip2";
 const PROFILE: &str = "guest";
 
@@ -66,7 +68,6 @@ pub(crate) struct Guest {
     pub(crate) size: usize,
 }
 
-#[allow(clippy::print_stdout)]
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     for guest in build(arguments.guest.as_deref())? {
         let Guest { file, name, version, size } = guest;
@@ -80,7 +81,7 @@ pub(crate) fn build(only: Option<&str>) -> Result<Vec<Guest>> {
     let guests: Vec<_> =
         GUESTS.iter().filter(|(package, _)| only.is_none_or(|only| only == *package)).collect();
     ensure!(!guests.is_empty(), "there is no guest {}; there are {}", only.unwrap_or_default(), names());
-    let root = workspace();
+    let root = tools::root();
     add_target(&root)?;
     compile(&root, &guests)?;
     guests.iter().map(|(package, directory)| assemble(&root, package, directory)).collect()
@@ -90,12 +91,6 @@ fn names() -> String {
     GUESTS.map(|(package, _)| package).join(", ")
 }
 
-/// The root of the workspace: the directory above this crate.
-pub(crate) fn workspace() -> PathBuf {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask).to_owned()
-}
-
 /// Adds the target to the toolchain where it is missing and rustup is there to do so.
 fn add_target(root: &Path) -> Result<()> {
     let installed = Command::new("rustup").args(["target", "list", "--installed"]).current_dir(root).output();
@@ -103,7 +98,7 @@ fn add_target(root: &Path) -> Result<()> {
         Ok(output) if String::from_utf8_lossy(&output.stdout).lines().any(|line| line == TARGET) => Ok(()),
         Ok(_) => {
             let mut rustup = Command::new("rustup");
-            succeed(rustup.args(["target", "add", TARGET]).current_dir(root))
+            tools::run(rustup.args(["target", "add", TARGET]).current_dir(root))
         }
         // A toolchain without rustup: cargo will say what is missing.
         Err(_) => Ok(()),
@@ -118,18 +113,12 @@ fn compile(root: &Path, guests: &[&(&str, &str)]) -> Result<()> {
     }
     // What was set for the host's build does not go for the guests'.
     cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS").env_remove("CARGO_BUILD_TARGET");
-    succeed(&mut cargo)
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let status = command.status().with_context(|| format!("cannot run {command:?}"))?;
-    ensure!(status.success(), "{command:?} failed: {status}");
-    Ok(())
+    tools::run(&mut cargo)
 }
 
 /// Embeds the manifest, checks the whole, and writes it where it is not there already.
 fn assemble(root: &Path, package: &str, directory: &str) -> Result<Guest> {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+    let target = tools::target();
     let built = target.join(TARGET).join(PROFILE).join(format!("{}.wasm", package.replace('-', "_")));
     let component = fs::read(&built).with_context(|| format!("cannot read {}", built.display()))?;
     let manifest = root.join(directory).join("plugin.toml");
@@ -227,7 +216,7 @@ mod tests {
     #[test]
     fn each_guest_has_a_manifest_that_the_host_reads() {
         for (package, directory) in GUESTS {
-            let text = fs::read_to_string(workspace().join(directory).join("plugin.toml")).unwrap();
+            let text = fs::read_to_string(tools::root().join(directory).join("plugin.toml")).unwrap();
             let manifest = hotshoe_core::manifest::parse(&text).unwrap();
             assert!(!manifest.summary.is_empty(), "{package}");
         }

@@ -8,9 +8,8 @@ use wit_parser::{Docs, Function, Resolve, Stability, TypeDefKind, TypeOwner, Wor
 /// What has no words or no version, by path.
 type Faults = Vec<String>;
 
-#[allow(clippy::print_stdout)]
 pub(crate) fn run() -> Result<()> {
-    let directory = crate::guests::workspace().join("wit");
+    let directory = crate::tools::root().join("wit");
     let mut resolve = Resolve { all_features: true, ..Resolve::default() };
     let (package, _) = resolve.push_dir(&directory)?;
     let faults = check(&resolve, package);
