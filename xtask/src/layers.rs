@@ -20,11 +20,14 @@ const RANKS: &[(&str, u8)] = &[
     ("fetch", 1),
     ("flash", 1),
     ("hub", 1),
+    ("trust", 1),
     ("job", 2),
     ("capability", 3),
     ("plugin", 4),
-    ("config", 5),
-    ("daemon", 5),
+    ("swap", 5),
+    ("config", 6),
+    ("admin", 6),
+    ("daemon", 6),
 ];
 
 /// A word, and the only places of the device process that may name it.

@@ -21,6 +21,19 @@ impl PluginName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The name as a key of a twin, which may not hold dots (iothub.md §4): `acme/pump` for `acme.pump`.
+    pub fn twin_key(&self) -> String {
+        self.0.replace('.', "/")
+    }
+
+    /// The name that a twin's key stands for. The name itself is taken too.
+    ///
+    /// # Errors
+    /// See [`NameError`].
+    pub fn from_twin_key(key: &str) -> Result<Self, NameError> {
+        key.replace('/', ".").parse()
+    }
 }
 
 impl FromStr for PluginName {
@@ -78,5 +91,13 @@ mod tests {
         {
             assert!(name.parse::<PluginName>().is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn a_name_is_a_twins_key_and_comes_back() {
+        let name: PluginName = "acme.pump.v2".parse().unwrap();
+        assert_eq!(name.twin_key(), "acme/pump/v2");
+        assert_eq!(PluginName::from_twin_key("acme/pump/v2").unwrap(), name);
+        assert!(PluginName::from_twin_key("acme//pump").is_err());
     }
 }
