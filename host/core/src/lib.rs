@@ -17,6 +17,7 @@ pub mod policy;
 pub mod sas;
 pub mod slot;
 pub mod strict;
+pub mod target;
 pub mod topic;
 pub mod twin;
 pub mod units;
