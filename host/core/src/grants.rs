@@ -8,6 +8,7 @@ mod pattern;
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use pattern::{PatternError, UrlPattern};
@@ -19,7 +20,8 @@ use crate::{
 };
 
 /// What a plugin may do.
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Grants {
     /// From where files may be fetched.
     pub download: Vec<UrlPattern>,
@@ -118,6 +120,59 @@ fn describe(allowed: &Allowed) -> String {
 }
 
 impl Grants {
+    /// What is in both.
+    pub fn within(&self, limit: &Grants) -> Grants {
+        let mut download: Vec<UrlPattern> = Vec::new();
+        for pattern in
+            self.download.iter().flat_map(|own| limit.download.iter().map(|at| own.intersection(at)))
+        {
+            if let Some(pattern) = pattern.filter(|pattern| !download.contains(pattern)) {
+                download.push(pattern);
+            }
+        }
+        Grants {
+            download,
+            flash: self.flash && limit.flash,
+            restart: self.restart && limit.restart,
+            storage: self.storage.min(limit.storage),
+            telemetry: self.telemetry && limit.telemetry,
+        }
+    }
+
+    /// What is in these grants and not in the others, a phrase each: `flash`, `download of https://…`. Empty where these
+    /// are no wider.
+    ///
+    /// A pattern of URLs counts as wider unless one pattern of the others covers all of it.
+    pub fn beyond(&self, other: &Grants) -> Vec<String> {
+        let covered = |pattern: &UrlPattern| {
+            other.download.iter().any(|at| at.intersection(pattern).as_ref() == Some(pattern))
+        };
+        let mut wider: Vec<String> = self
+            .download
+            .iter()
+            .filter(|pattern| !covered(pattern))
+            .map(|pattern| format!("download of {pattern}"))
+            .collect();
+        for (own, others, name) in [
+            (self.flash, other.flash, "flash"),
+            (self.restart, other.restart, "restart"),
+            (self.telemetry, other.telemetry, "telemetry"),
+        ] {
+            if own && !others {
+                wider.push(name.to_owned());
+            }
+        }
+        if self.storage > other.storage {
+            wider.push(format!("storage of {}", format_size(self.storage)));
+        }
+        wider
+    }
+
+    /// All of them, a phrase each.
+    pub fn phrases(&self) -> Vec<String> {
+        self.beyond(&Grants::default())
+    }
+
     /// Whether a file may be fetched from a URL; the error says why not, for the vendor.
     ///
     /// Asked again for every redirect.

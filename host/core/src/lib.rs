@@ -17,6 +17,7 @@ pub mod policy;
 pub mod sas;
 pub mod slot;
 pub mod strict;
+pub mod swap;
 pub mod target;
 pub mod topic;
 pub mod twin;

@@ -67,6 +67,9 @@ pub enum Refusal {
         /// What happened.
         text: String,
     },
+    /// The plugin failed too often and rests; it was not entered.
+    #[error("the plugin is quarantined: {0}")]
+    Quarantined(String),
     /// The plugin refused the call.
     #[error("{0}")]
     Rejected(Rejection),
@@ -103,7 +106,7 @@ impl Refusal {
             Refusal::LaneTaken { .. } | Refusal::Rejected(Rejection::Conflict(_)) => 409,
             Refusal::Busy => 429,
             Refusal::PluginFailed { .. } | Refusal::Rejected(Rejection::Other(_)) => 500,
-            Refusal::ShuttingDown => 503,
+            Refusal::ShuttingDown | Refusal::Quarantined(_) => 503,
             Refusal::TimedOut => 504,
         }
     }
@@ -117,6 +120,7 @@ impl Refusal {
             Refusal::Busy => "busy",
             Refusal::LaneTaken { .. } => "laneTaken",
             Refusal::TimedOut => "timedOut",
+            Refusal::Quarantined(_) => "quarantined",
             Refusal::PluginFailed { .. } => "pluginFailed",
             Refusal::Rejected(Rejection::InvalidPayload(_)) => "invalidPayload",
             Refusal::Rejected(Rejection::Conflict(_)) => "conflict",

@@ -2,11 +2,16 @@
 //!
 //! Nothing is allowed that is not written: without a file everything is denied. A plugin's own table holds for it
 //! alone and whole; `[plugins."*"]` holds for those that have none. The two are not added up, so that one can read off
-//! one table what a plugin may do.
+//! one table what a plugin may do. Beside the tables stand `unsigned` and `downgrade`, about putting plugins on the
+//! device at all.
 //!
 //! ```toml
 //! [firmware]
 //! unsigned = "digest"
+//!
+//! [plugins]
+//! unsigned = "deny"
+//! downgrade = false
 //!
 //! [plugins."hotshoe.firmware-update"]
 //! download = ["https://images.example.com/"]
@@ -16,9 +21,13 @@
 //! telemetry = true
 //! ```
 
+mod plugins;
+
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
+
+use self::plugins::Tables;
 
 use crate::{
     grants::UrlPattern,
@@ -32,6 +41,8 @@ use crate::{
 pub struct Policy {
     /// About firmware images.
     pub firmware: FirmwarePolicy,
+    /// About putting plugins on the device.
+    pub install: InstallPolicy,
     /// What each plugin may have at most.
     pub plugins: BTreeMap<PluginName, Allowed>,
     /// What a plugin without a table of its own may have at most: the table `"*"`.
@@ -53,14 +64,24 @@ pub struct FirmwarePolicy {
     pub unsigned: Unsigned,
 }
 
-/// What becomes of images that no signed target covers.
+/// About putting plugins on the device.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct InstallPolicy {
+    /// What becomes of plugins that no signed target covers.
+    pub unsigned: Unsigned,
+    /// Whether a version below the highest that has proved itself may be installed.
+    pub downgrade: bool,
+}
+
+/// What becomes of files (firmware images, plugins) that no signed target covers.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unsigned {
     /// They are refused.
     #[default]
     Deny,
-    /// A digest in the method's payload, or in a `.sha256` file beside the image, vouches for them.
+    /// A digest vouches for them: in the method's payload, in the desired properties, or in a `.sha256` file beside an
+    /// image.
     Digest,
     /// They are taken as served. For development only.
     Allow,
@@ -98,19 +119,19 @@ pub enum PolicyError {
 #[serde(deny_unknown_fields, default)]
 struct Document {
     firmware: FirmwarePolicy,
-    plugins: BTreeMap<String, Allowed>,
+    plugins: Tables,
 }
 
 /// Reads and checks a `policy.toml`.
 pub fn parse(text: &str) -> Result<Policy, PolicyError> {
-    let mut document: Document = strict::from_toml(text)?;
-    let others = document.plugins.remove("*");
-    let plugins = document
-        .plugins
+    let document: Document = strict::from_toml(text)?;
+    let Tables { install, mut tables } = document.plugins;
+    let others = tables.remove("*");
+    let plugins = tables
         .into_iter()
         .map(|(name, allowed)| Ok((name.parse()?, allowed)))
         .collect::<Result<_, PolicyError>>()?;
-    Ok(Policy { firmware: document.firmware, plugins, others })
+    Ok(Policy { firmware: document.firmware, install, plugins, others })
 }
 
 #[cfg(test)]
@@ -141,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn about_installing_stands_beside_the_tables() {
+        let text =
+            "[plugins]\nunsigned = \"allow\"\ndowngrade = true\n[plugins.\"acme.pump\"]\nflash = true\n";
+        let policy = parse(text).unwrap();
+        assert_eq!(policy.install, InstallPolicy { unsigned: Unsigned::Allow, downgrade: true });
+        assert!(policy.allowed(&"acme.pump".parse().unwrap()).unwrap().flash);
+        assert_eq!(Policy::default().install, InstallPolicy { unsigned: Unsigned::Deny, downgrade: false });
+    }
+
+    #[test]
     fn mistakes_are_named() {
         let told = |text: &str| parse(text).unwrap_err().to_string();
         assert_eq!(
@@ -155,6 +186,15 @@ mod tests {
                 .contains("line 1: `http://x/` is not a URL pattern")
         );
         assert!(told("plugins.\"*\".storage = \"64\"").contains("`64` has no known unit"));
+        assert_eq!(
+            told("[plugins]\nunsgned = \"deny\""),
+            "policy.toml: line 2: key `unsgned` is unknown; did you mean `unsigned`?"
+        );
+        assert_eq!(
+            told("[plugins]\nunsigned = \"denied\""),
+            "policy.toml: line 2: value `denied` is unknown; did you mean `deny`?"
+        );
+        assert!(told("[plugins]\ndowngrade = 1").contains("line 2: invalid type: integer"));
         assert!(told("plugins.\"*\".storage = 64").contains("line 1: invalid type: integer"));
     }
 }

@@ -86,3 +86,21 @@ fn a_refused_url_says_why_and_shows_no_secret() {
     let none = Grants::default().allows_url(&Url::parse("https://cdn.example.com/").unwrap()).unwrap_err();
     assert!(none.ends_with("no download is granted"));
 }
+
+#[test]
+fn what_is_wider_is_told_and_can_be_cut_off() {
+    let grants = |text: &str| -> Grants { serde_json::from_str(text).unwrap() };
+    let narrow = grants(r#"{"download": ["https://a.example.com/images/"], "storage": 1024}"#);
+    let wide = grants(r#"{"download": ["https://*.example.com/"], "flash": true, "storage": 2048}"#);
+    assert_eq!(
+        wide.beyond(&narrow),
+        ["download of https://*.example.com/", "flash", "storage of 2KiB"],
+        "a wider pattern is told"
+    );
+    assert_eq!(narrow.beyond(&wide), Vec::<String>::new(), "one that another covers is not");
+    assert_eq!(wide.within(&narrow), narrow);
+    assert_eq!(narrow.within(&wide), narrow);
+    assert_eq!(narrow.within(&Grants::default()), Grants::default());
+    let text = serde_json::to_string(&wide).unwrap();
+    assert_eq!(grants(&text), wide, "survives its file");
+}
