@@ -1,6 +1,6 @@
 //! The device process: mounts update logic as sandboxed WebAssembly components.
 //!
-//! Who may import what: `core ← {state, artifact, fetch, flash, hub} ← job ← capability ← plugin ← daemon ← main`.
+//! Who may import what: `core ← {state, artifact, fetch, flash, hub} ← job ← capability ← plugin ← swap ← daemon ← main`.
 //! `artifact` stands on `state`; `fetch` and `flash` stand on both.
 
 pub mod artifact;
@@ -13,3 +13,4 @@ pub mod hub;
 pub mod job;
 pub mod plugin;
 pub mod state;
+pub mod swap;

@@ -41,7 +41,7 @@ async fn status_tells_what_an_operator_wants_to_know() {
     assert_eq!(status["slots"][0]["running"], true, "{status:#}");
     assert!(status["metrics"]["hotshoe_hub_connects_total"].as_f64().unwrap() >= 1.0, "{status:#}");
     let reported = world.reported().await;
-    assert_eq!(reported["hotshoe"]["plugins"][0]["name"], "hotshoe.firmware-update", "{reported:#}");
+    assert_eq!(reported["hotshoe"]["plugins"]["hotshoe/firmware-update"]["state"], "factory", "{reported:#}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

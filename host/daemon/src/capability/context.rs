@@ -64,13 +64,14 @@ pub struct Tenant {
     pub settings: Value,
     /// Where its log lines go.
     pub log: LogSink,
-    /// Held by whichever of its calls reads or writes its store.
+    /// Held by whichever call reads or writes the plugin's store; shared by all its versions.
     pub(super) storage: Arc<Mutex<()>>,
 }
 
 impl Tenant {
-    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object.
-    pub fn new(manifest: &Manifest, grants: Grants, settings: Value) -> Tenant {
+    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object, and the lock
+    /// around its store.
+    pub fn new(manifest: &Manifest, grants: Grants, settings: Value, storage: Arc<Mutex<()>>) -> Tenant {
         Tenant {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -79,7 +80,7 @@ impl Tenant {
             desired: manifest.desired.clone(),
             settings,
             log: LogSink::new(&manifest.name, &manifest.version),
-            storage: Arc::default(),
+            storage,
         }
     }
 }

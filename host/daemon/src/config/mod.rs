@@ -13,7 +13,6 @@ mod file;
 mod options;
 mod pem;
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +28,6 @@ pub use options::{LogFormat, Options};
 
 /// The environment variable that holds the connection string, instead of a file.
 pub const CONNECTION_STRING_VARIABLE: &str = "HOTSHOE_DEVICE_CONNECTION_STRING";
-
-/// The most bytes of a plugin's file that are read; more than the engine takes.
-pub const COMPONENT_LIMIT: u64 = 64 * 1024 * 1024;
 
 /// All that the device was told.
 #[derive(Debug)]
@@ -117,16 +113,6 @@ pub struct PluginConfig {
     pub file: PathBuf,
     /// What the operator set for it: a JSON object.
     pub settings: Value,
-}
-
-impl PluginConfig {
-    /// Reads the component; what is beyond [`COMPONENT_LIMIT`] is left out, so that a monster is noticed and not
-    /// loaded.
-    pub fn read(&self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        std::fs::File::open(&self.file)?.take(COMPONENT_LIMIT).read_to_end(&mut bytes)?;
-        Ok(bytes)
-    }
 }
 
 impl Config {

@@ -7,6 +7,7 @@ use crate::hub::HubError;
 use crate::job::JobsError;
 use crate::plugin::EngineError;
 use crate::state::StateError;
+use crate::swap::SwapError;
 
 /// What ends the process. Nothing that a plugin, a call or the network does is among it.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum DaemonError {
     /// The jobs cannot be read.
     #[error(transparent)]
     Jobs(#[from] JobsError),
+    /// The plugins cannot be read.
+    #[error(transparent)]
+    Plugins(#[from] SwapError),
     /// The operating system refused something.
     #[error("cannot {action}: {source}")]
     System {
@@ -54,7 +58,8 @@ impl DaemonError {
             DaemonError::State(_)
             | DaemonError::Artifacts(_)
             | DaemonError::Flash(_)
-            | DaemonError::Jobs(_) => 74,
+            | DaemonError::Jobs(_)
+            | DaemonError::Plugins(_) => 74,
             DaemonError::Engine(EngineError::Cache(_)) => 74,
             DaemonError::Engine(_) | DaemonError::System { .. } | DaemonError::Fetcher(_) => 69,
             DaemonError::SessionEnded => 70,

@@ -13,7 +13,6 @@ mod error;
 mod facts;
 mod identity;
 mod log;
-mod mount;
 mod native;
 mod service;
 mod settings;

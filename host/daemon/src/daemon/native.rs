@@ -11,10 +11,9 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::mount::Broken;
 use crate::flash::{Content, Flash, SlotInfo};
 use crate::job::Jobs;
-use crate::plugin::Routes;
+use crate::swap::{Broken, Plugins};
 
 /// Answers with its payload: what a call costs without any plugin.
 const PING: &str = "hotshoe.ping";
@@ -24,7 +23,7 @@ const STATUS: &str = "hotshoe.status";
 /// The host's own methods.
 pub(super) struct Native {
     pub(super) started: Instant,
-    pub(super) routes: Routes,
+    pub(super) plugins: Plugins,
     pub(super) jobs: Jobs,
     pub(super) flash: Flash,
     pub(super) connected: watch::Receiver<bool>,
@@ -50,7 +49,8 @@ impl Native {
 
     async fn status(&self) -> Value {
         let plugins: Vec<Value> = self
-            .routes
+            .plugins
+            .routes()
             .plugins()
             .iter()
             .map(|plugin| {

@@ -14,7 +14,7 @@ use super::error::DaemonError;
 use super::native::Native;
 use super::service::{self, Signals};
 use super::settings::Settings;
-use super::{facts, identity, mount};
+use super::{facts, identity};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
@@ -22,8 +22,9 @@ use crate::fetch::{FetchSettings, Fetcher};
 use crate::flash::{Flash, SlotConfig};
 use crate::hub::{self, Hub, HubSettings, Transport};
 use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
-use crate::plugin::{Engine, EngineSettings, Routes};
+use crate::plugin::{Engine, EngineSettings};
 use crate::state::StateDir;
+use crate::swap::{Factory, Plugins, SwapSettings};
 
 /// How long runs of jobs may take to stop at the end. With the rest it stays under the 10 s after which many an
 /// init loses patience.
@@ -75,9 +76,20 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let job_slots: Arc<dyn Slots> = if has_slots { Arc::new(flash.clone()) } else { Arc::new(NoSlots) };
     let jobs = Jobs::new(job_settings, state.subdirectory("jobs")?, outbox.clone(), job_slots);
 
-    let routes = Routes::default();
-    let broken = mount::all(&engine, &config.policy, config.plugins, &services, &routes).await;
-    jobs.mount(mount::guests(&routes));
+    let swap = SwapSettings {
+        engine: engine.clone(),
+        services,
+        jobs: jobs.clone(),
+        policy: config.policy,
+        machine: hotshoe_core::swap::Settings::default(),
+        clock: Arc::new(facts::now_milliseconds),
+        state: state.subdirectory("swap")?,
+        shelf: directory(&state, "shelf")?,
+    };
+    let factory = config.plugins.into_iter();
+    let factory = factory.map(|plugin| Factory { file: plugin.file, settings: plugin.settings }).collect();
+    let (plugins, broken) = Plugins::open(swap, factory).await?;
+    let routes = plugins.routes().clone();
     jobs.resume().await?;
 
     let mut metrics = Registry::default();
@@ -85,7 +97,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     engine.metrics().register(&mut metrics);
     let native = Arc::new(Native {
         started,
-        routes: routes.clone(),
+        plugins,
         jobs: jobs.clone(),
         flash,
         connected,

@@ -42,6 +42,9 @@ pub(super) enum Failure {
     /// All instances are taken and none came free in time. The guest was not entered.
     #[error("too many calls are running")]
     Busy,
+    /// The plugin may not be entered now. The guest was not entered.
+    #[error("{0}")]
+    Barred(String),
     /// The time was up, on the clock or of the processor.
     #[error("it ran out of time")]
     TimedOut,
@@ -87,6 +90,10 @@ pub(super) async fn call<T: Send>(
 
     let Terms { call, id, timeout, job } = terms;
     let tenant = &mounted.tenant;
+    let health = mounted.health.as_ref().filter(|_| is_watched(call));
+    if let Some(why) = health.and_then(|health| health.barred()) {
+        return Err(Failure::Barred(why));
+    }
     let span = tracing::info_span!("call", plugin = %tenant.name, version = %tenant.version, call, id);
     let began = Instant::now();
     let entered = AtomicBool::new(false);
@@ -109,7 +116,7 @@ pub(super) async fn call<T: Send>(
     let result = guarded.instrument(span.clone()).await;
     let took = began.elapsed();
     let ending = match &result {
-        Ok(_) | Err(Failure::Busy) => Ending::Returned,
+        Ok(_) | Err(Failure::Busy | Failure::Barred(_)) => Ending::Returned,
         Err(Failure::TimedOut) => Ending::TimedOut,
         Err(Failure::Trapped(_)) => Ending::Trapped,
     };
@@ -121,7 +128,19 @@ pub(super) async fn call<T: Send>(
             tracing::warn!(took_ms = took.as_millis() as u64, %failure, "the call brought no answer")
         }
     });
+    if let Some(health) = health {
+        match &result {
+            Ok(_) => health.returned(),
+            Err(Failure::Busy | Failure::Barred(_)) => {}
+            Err(failure) => health.struck(&failure.to_string()).await,
+        }
+    }
     result
+}
+
+/// Whether somebody is answered by this kind of call.
+fn is_watched(call: &str) -> bool {
+    matches!(call, "method" | "job" | "settings")
 }
 
 impl Call {

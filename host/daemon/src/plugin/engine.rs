@@ -4,11 +4,13 @@
 //! guests together. The pool is set aside once, as address space and not as memory, so that a call neither maps
 //! nor unmaps, and no number of plugins takes more than it holds: a call that finds it empty waits its turn.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use cap_std::fs::Dir;
+use hotshoe_core::manifest::PluginName;
 use tokio::sync::Semaphore;
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -91,6 +93,8 @@ pub(super) struct Inner {
     pub(super) memory_limit: u64,
     pub(super) burst_limit: Duration,
     pub(super) settings_timeout: Duration,
+    /// One lock a plugin, whatever versions of it are loaded: they share one store.
+    storage: Mutex<HashMap<PluginName, Arc<Mutex<()>>>>,
 }
 
 impl Engine {
@@ -115,7 +119,16 @@ impl Engine {
             memory_limit: settings.memory_limit,
             burst_limit: settings.burst_limit,
             settings_timeout: settings.settings_timeout,
+            storage: Mutex::default(),
         })))
+    }
+
+    /// The lock around the store of a plugin.
+    pub(super) fn storage_of(&self, plugin: &PluginName) -> Arc<Mutex<()>> {
+        let mut locks = self.0.storage.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those of plugins that are gone.
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        Arc::clone(locks.entry(plugin.clone()).or_default())
     }
 
     /// What is counted of calls into guests, for the device's metrics.

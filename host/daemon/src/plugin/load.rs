@@ -17,6 +17,7 @@ use wasmtime::component::Component;
 use super::call::{self, Terms};
 use super::compile::CompileError;
 use super::engine::{Engine, Inner};
+use super::health::Health;
 use super::link;
 use super::plugin::{Mounted, Plugin};
 use super::precompiled;
@@ -73,11 +74,25 @@ pub enum LoadError {
     Interrupted(String),
 }
 
+/// On what terms a plugin is loaded.
+pub struct Loading<'a> {
+    /// What the device's owner allows.
+    pub policy: &'a Policy,
+    /// What it may have at most, whatever the policy allows; `None` where that is no less.
+    pub limit: Option<&'a Grants>,
+    /// The operator's settings for it: an object or `null`.
+    pub settings: Value,
+    /// The services of the device.
+    pub services: Arc<Services>,
+    /// Who is told how its calls go.
+    pub health: Option<Arc<dyn Health>>,
+    /// Called when there is native code of it.
+    pub compiled: &'a (dyn Fn() + Send + Sync),
+}
+
 impl Engine {
     /// Loads a plugin from its file's bytes, with what `policy` grants it and the operator's settings, an object or
     /// `null`.
-    ///
-    /// Takes milliseconds where the cache has its code, and up to the compiler's time-out where it has not.
     ///
     /// # Errors
     /// See [`LoadError`].
@@ -88,8 +103,27 @@ impl Engine {
         settings: Value,
         services: Arc<Services>,
     ) -> Result<Plugin, LoadError> {
+        let terms = Loading { policy, limit: None, settings, services, health: None, compiled: &|| {} };
+        self.load_on(component, terms).await
+    }
+
+    /// Loads a plugin from its file's bytes.
+    ///
+    /// Takes milliseconds where the cache has its code, and up to the compiler's time-out where it has not.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub async fn load_on(&self, component: &[u8], terms: Loading<'_>) -> Result<Plugin, LoadError> {
+        let Loading { policy, limit, settings, services, health, compiled } = terms;
         let manifest = self.inspect(component)?;
-        let (grants, denials) = grants(&manifest, policy)?;
+        let (grants, mut denials) = grants(&manifest, policy)?;
+        let grants = match limit {
+            Some(limit) => {
+                denials.extend(not_granted(&manifest, &grants, limit));
+                grants.within(limit)
+            }
+            None => grants,
+        };
         let settings = match settings {
             Value::Null => Value::Object(serde_json::Map::new()),
             Value::Object(_) => settings,
@@ -97,6 +131,7 @@ impl Engine {
         };
         let digest = blake3::hash(component);
         let code = self.0.code(component, digest).await?;
+        compiled();
         let linker = link::link(&code, &manifest.name, &grants, &denials)?;
         let pre = linker.instantiate_pre(&code).and_then(PluginPre::new).map_err(LoadError::Contract)?;
         for denial in denials {
@@ -105,14 +140,18 @@ impl Engine {
         if manifest.limits.memory > self.0.memory_limit {
             tracing::warn!(plugin = %manifest.name, limit = self.0.memory_limit, "the plugin gets less memory than it asks for");
         }
-        let tenant = Arc::new(Tenant::new(&manifest, grants, settings));
-        let mounted = Mounted { engine: self.clone(), manifest, digest, tenant, services, pre };
+        let storage = self.storage_of(&manifest.name);
+        let tenant = Arc::new(Tenant::new(&manifest, grants, settings, storage));
+        let mounted = Mounted { engine: self.clone(), manifest, digest, tenant, services, pre, health };
         check(&mounted).await?;
         Ok(Plugin(Arc::new(mounted)))
     }
 
-    /// What can be told from the bytes alone.
-    fn inspect(&self, component: &[u8]) -> Result<Manifest, LoadError> {
+    /// What can be told from the bytes alone: the manifest of what is a plugin, and within the size.
+    ///
+    /// # Errors
+    /// See [`LoadError`].
+    pub fn inspect(&self, component: &[u8]) -> Result<Manifest, LoadError> {
         let (size, limit) = (component.len() as u64, self.0.component_limit);
         if size > limit {
             return Err(LoadError::TooLarge { size, limit });
@@ -132,6 +171,13 @@ fn grants(manifest: &Manifest, policy: &Policy) -> Result<(Grants, Vec<String>),
         return Err(LoadError::Denied(denials));
     }
     Ok((grants, denials))
+}
+
+/// What the policy allows and nobody has granted, in the words of a denial.
+fn not_granted(manifest: &Manifest, grants: &Grants, limit: &Grants) -> Vec<String> {
+    let name = &manifest.name;
+    let wider = grants.beyond(limit);
+    wider.iter().map(|what| format!("{name} asks for {what}; it was not granted to {name}")).collect()
 }
 
 impl Inner {

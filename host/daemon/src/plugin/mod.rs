@@ -2,7 +2,7 @@
 //!
 //! A plugin is a stranger's code that the device runs with real rights, so each step is one file that argues what it
 //! keeps out: `load` (what is let in at all), `compile` and `cache` (where its native code comes from), `link` (what
-//! it can reach), `call` (what one call may take), `answer` (what of its answer is believed), `routes` (what is
+//! it can reach), `call` (what one call may take), `health` (who is told how it went), `answer` (what of its answer is believed), `routes` (what is
 //! whose). `engine` sets the bounds for all of them together.
 
 mod answer;
@@ -10,6 +10,7 @@ mod cache;
 mod call;
 mod compile;
 mod engine;
+mod health;
 mod link;
 mod load;
 mod meter;
@@ -24,7 +25,10 @@ mod ticker;
 pub use answer::{Decision, Reply};
 pub use compile::CompileError;
 pub use engine::{Engine, EngineError, EngineSettings, INSTANCES};
-pub use load::LoadError;
+pub use health::Health;
+pub use load::{LoadError, Loading};
 pub use metrics::Metrics;
 pub use plugin::Plugin;
 pub use routes::{RouteError, Routes};
+
+pub(crate) use routes::agree;

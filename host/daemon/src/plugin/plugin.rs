@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::answer::{self, Decision, Reply};
 use super::call::{self, Failure, Terms};
 use super::engine::Engine;
+use super::health::Health;
 use crate::capability::bindings::PluginPre;
 use crate::capability::bindings::exports::hotshoe::plugin::methods::Request;
 use crate::capability::bindings::hotshoe::plugin::types::Document;
@@ -33,6 +34,8 @@ pub(super) struct Mounted {
     pub(super) tenant: Arc<Tenant>,
     pub(super) services: Arc<Services>,
     pub(super) pre: PluginPre<Context>,
+    /// Who is told how its calls go.
+    pub(super) health: Option<Arc<dyn Health>>,
 }
 
 impl fmt::Debug for Plugin {
@@ -104,6 +107,7 @@ impl Plugin {
             Ok(answer) => answer::end(answer, self.grants().restart),
             Err(Failure::TimedOut) => RunEnd::TimedOut,
             Err(Failure::Busy) => RunEnd::Transient("too many calls are running".into()),
+            Err(Failure::Barred(text)) => RunEnd::Transient(format!("the plugin is quarantined: {text}")),
             Err(Failure::Trapped(text)) => RunEnd::Trapped(text),
         }
     }
@@ -119,6 +123,7 @@ impl Guest for Plugin {
 fn refusal(failure: Failure) -> Refusal {
     match failure {
         Failure::Busy => Refusal::Busy,
+        Failure::Barred(text) => Refusal::Quarantined(text),
         Failure::TimedOut => Refusal::TimedOut,
         Failure::Trapped(text) => Refusal::PluginFailed { text },
     }

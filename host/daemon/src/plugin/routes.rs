@@ -71,6 +71,32 @@ impl Routes {
         })
     }
 
+    /// Puts a plugin in the place of the one of its name, or mounts it where there is none: no call ever finds neither.
+    /// Calls that have the one before go on with it; it is returned.
+    ///
+    /// # Errors
+    /// [`RouteError::Claimed`]; all stays as it was.
+    pub fn replace(&self, plugin: &Plugin) -> Result<Option<Arc<Plugin>>, RouteError> {
+        self.change(|table| {
+            let manifest = plugin.manifest();
+            for other in table.plugins.iter().filter(|other| other.manifest().name != manifest.name) {
+                agree(manifest, other.manifest())?;
+            }
+            let plugin = Arc::new(plugin.clone());
+            table.methods.retain(|_, other| other.manifest().name != manifest.name);
+            for method in &manifest.methods {
+                table.methods.insert(method.name.clone(), Arc::clone(&plugin));
+            }
+            match table.plugins.iter_mut().find(|other| other.manifest().name == manifest.name) {
+                Some(place) => Ok(Some(std::mem::replace(place, plugin))),
+                None => {
+                    table.plugins.push(plugin);
+                    Ok(None)
+                }
+            }
+        })
+    }
+
     /// Takes a plugin out. Calls that have it go on. False where there is none of that name.
     pub fn remove(&self, name: &PluginName) -> bool {
         let removed: Result<bool, RouteError> = self.change(|table| {
@@ -107,7 +133,7 @@ impl Routes {
 }
 
 /// Whether a plugin may stand beside another.
-fn agree(plugin: &Manifest, other: &Manifest) -> Result<(), RouteError> {
+pub(crate) fn agree(plugin: &Manifest, other: &Manifest) -> Result<(), RouteError> {
     if plugin.name == other.name {
         return Err(RouteError::Mounted(plugin.name.clone()));
     }
