@@ -18,7 +18,7 @@ use crate::hub::Hub;
 use crate::identity::Name;
 use crate::invoke::Invocation;
 use crate::mqtt;
-use crate::rest::{self, Service};
+use crate::rest::{self, Served, Service};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
 use crate::tls::{Tls, TlsError};
@@ -99,6 +99,7 @@ impl LocalHub {
         let service = Service {
             hub: Arc::clone(&hub),
             images: settings.images.map(Arc::new),
+            served: Served::default(),
             image_rate: settings.image_rate,
             tasks: tasks.clone(),
             stop: stop.clone(),

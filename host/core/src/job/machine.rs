@@ -13,10 +13,11 @@
 
 use std::time::Duration;
 
+use semver::Version;
 use serde_json::Value;
 
 use super::backoff::{Backoff, milliseconds};
-use super::{Boot, Checkpoint, Ended, Job, State, Wake};
+use super::{Before, Boot, Checkpoint, Ended, Job, State, Wake};
 
 /// The bounds of the machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -81,6 +82,15 @@ pub enum Event {
         /// The boot of now.
         boot_id: String,
     },
+    /// Another version of its plugin takes it over, with this checkpoint. Runs are that version's from now on.
+    Adopted {
+        /// The version.
+        version: Version,
+        /// Where the job stands, in that version's words.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// The version that adopted it last was rolled back: the job is again what it was before.
+    Returned,
     /// The guest saves a checkpoint. It may go on when the effects are performed.
     Saved(Checkpoint),
     /// A run came to an end of its own.
@@ -151,7 +161,7 @@ pub fn accept() -> Vec<Effect> {
 /// An event that means nothing in the state (a late timer, a run that ended after the job was cut) changes
 /// nothing and has no effects.
 pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job, Vec<Effect>) {
-    use Event::{Booted, Cut, Replied, RestartFailed, RunEnded, Saved, Start, TimerDue};
+    use Event::{Adopted, Booted, Cut, Replied, RestartFailed, Returned, RunEnded, Saved, Start, TimerDue};
     match (job.state.clone(), event) {
         (State::Accepted, Replied) => (ready(job, Wake::Started), vec![]),
         (State::Accepted, Booted { .. }) => (ready(job, Wake::Started), vec![]),
@@ -167,6 +177,8 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
             };
             (ready(job, wake), vec![])
         }
+        (State::Ready { .. }, Adopted { version, checkpoint }) => adopted(job, version, checkpoint),
+        (State::Ready { .. }, Returned) => returned(job),
         (State::Running { .. }, Saved(checkpoint)) => (saved(job, checkpoint), vec![Effect::Store]),
         (State::Running { boot_id }, RunEnded { end, wanted }) => {
             ended(job, boot_id, end, wanted, moment, settings)
@@ -217,6 +229,22 @@ fn ready(job: Job, wake: Wake) -> Job {
 fn start(job: Job, wake: Wake, boot_id: String) -> (Job, Vec<Effect>) {
     let attempt = job.attempt.saturating_add(1);
     (Job { attempt, state: State::Running { boot_id }, ..job }, vec![Effect::Store, Effect::Run { wake }])
+}
+
+/// A version that takes over begins with a clean slate: what the one before did is not held against it.
+fn adopted(job: Job, version: Version, checkpoint: Option<Checkpoint>) -> (Job, Vec<Effect>) {
+    let before = Some(Before { version: job.version, checkpoint: job.checkpoint });
+    (Job { version, checkpoint, before, attempt: 0, strikes: 0, ..job }, vec![Effect::Store])
+}
+
+fn returned(job: Job) -> (Job, Vec<Effect>) {
+    match job.before {
+        Some(Before { version, checkpoint }) => {
+            let job = Job { version, checkpoint, before: None, attempt: 0, strikes: 0, ..job };
+            (job, vec![Effect::Store])
+        }
+        None => (job, vec![]),
+    }
 }
 
 fn saved(job: Job, checkpoint: Checkpoint) -> Job {

@@ -19,7 +19,7 @@ pub use backoff::Backoff;
 pub use id::{ID_LIMIT, JobId, JobIdError};
 pub use lane::{LIVE_LIMIT, NoRoom, room};
 pub use machine::{Effect, Event, Moment, RunEnd, Settings, accept, step};
-pub use record::{Ended, Job, JobSummary, State};
+pub use record::{Before, Ended, Job, JobSummary, State};
 pub use spec::{
     CHECKPOINT_LIMIT, Checkpoint, CheckpointError, INPUT_LIMIT, JobSpec, NAME_LIMIT, PHASE_LIMIT, Progress,
     SpecError,

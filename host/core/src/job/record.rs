@@ -18,8 +18,11 @@ pub struct Job {
     pub id: JobId,
     /// The plugin that announced it and runs it.
     pub plugin: PluginName,
-    /// The version of the plugin that announced it.
+    /// The version of the plugin that runs it: the one that announced it, or the last one that adopted it.
     pub version: Version,
+    /// What it was before it was adopted last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Before>,
     /// What kind of job it is, in the plugin's words.
     pub kind: String,
     /// What it was announced with.
@@ -44,6 +47,15 @@ pub struct Job {
     pub trouble: Option<String>,
     /// Where it stands, in the host's words.
     pub state: State,
+}
+
+/// What a job was before another version of its plugin adopted it: the way back, should that version be rolled back.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Before {
+    /// The version that ran it.
+    pub version: Version,
+    /// Where it stood, in that version's words.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// Where a job stands.
@@ -137,7 +149,7 @@ pub struct JobSummary {
     pub id: JobId,
     /// Whose it is.
     pub plugin: PluginName,
-    /// The version of the plugin that announced it.
+    /// The version of the plugin that runs it.
     pub version: Version,
     /// What kind of job it is, in the plugin's words.
     pub kind: String,

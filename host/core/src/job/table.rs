@@ -296,3 +296,27 @@ fn every_state_survives_its_file() {
         assert_eq!(serde_json::from_str::<Job>(&text).unwrap(), before);
     }
 }
+
+#[test]
+fn a_job_changes_its_version_between_runs_and_finds_the_way_back() {
+    let ready = Job { strikes: 3, ..job(State::Ready { wake: Wake::Interrupted }) };
+    let old = Some(Checkpoint { phase: "old".into(), schema: 1, bytes: vec![] });
+    let new = Some(Checkpoint { phase: "new".into(), schema: 2, bytes: vec![7] });
+    let before = Job { checkpoint: old.clone(), ..ready };
+    let adopt = Event::Adopted { version: "2.0.0".parse().unwrap(), checkpoint: new.clone() };
+
+    let (after, effects) = at_now(before.clone(), adopt.clone());
+    assert_eq!(effects, [Effect::Store]);
+    assert_eq!((after.version.to_string(), &after.checkpoint, after.strikes), ("2.0.0".into(), &new, 0));
+    assert_eq!(after.state, before.state, "it is woken as it would have been");
+
+    let (back, effects) = at_now(after, Event::Returned);
+    assert_eq!(effects, [Effect::Store]);
+    assert_eq!(back, Job { strikes: 0, ..before.clone() });
+    assert_eq!(at_now(before.clone(), Event::Returned), (before, vec![]), "nowhere to go back to");
+
+    for state in states().into_iter().filter(|state| !matches!(state, State::Ready { .. })) {
+        let job = job(state);
+        assert_eq!(at_now(job.clone(), adopt.clone()), (job, vec![]), "only between runs");
+    }
+}

@@ -10,6 +10,7 @@ pub(super) fn job(state: State) -> Job {
         id: JobId::from_random(7),
         plugin: "acme.update".parse().unwrap(),
         version: "1.2.3".parse().unwrap(),
+        before: None,
         kind: "update".into(),
         input: json!({"uri": "https://example.com/image"}),
         lane: Some("firmware".into()),

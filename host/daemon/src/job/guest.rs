@@ -12,10 +12,27 @@ use serde_json::Value;
 use super::life::Seat;
 use crate::state::StateError;
 
-/// Runs jobs of one plugin. The future may be dropped at any moment and must then leave nothing running.
+/// Something that a guest does.
+pub type Doing<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
+
+/// Runs jobs of one version of a plugin. The futures may be dropped at any moment and must then leave nothing running.
 pub trait Guest: Send + Sync + 'static {
     /// One run of a job.
-    fn run(&self, run: JobRun) -> Pin<Box<dyn Future<Output = RunEnd> + Send + 'static>>;
+    fn run(&self, run: JobRun) -> Doing<RunEnd>;
+
+    /// Asks whether it goes on with a job of another version from this checkpoint. Changes nothing.
+    fn adopt(&self, from: Version, checkpoint: Option<Checkpoint>) -> Doing<Adoption>;
+}
+
+/// What a version says to the checkpoint of another.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Adoption {
+    /// It goes on from this one.
+    Taken(Option<Checkpoint>),
+    /// It cannot, and why.
+    Refused(String),
+    /// It failed when it was asked.
+    Failed(String),
 }
 
 /// What a run is given.
@@ -25,7 +42,7 @@ pub struct JobRun {
     pub id: JobId,
     /// Whose it is.
     pub plugin: PluginName,
-    /// The version of the plugin that announced it.
+    /// The version of the plugin that runs it.
     pub version: Version,
     /// What kind of job it is, in the plugin's words.
     pub kind: String,
@@ -61,6 +78,8 @@ pub struct JobHandle {
     pub(super) seat: Arc<Seat>,
     /// The number of the run that it was made for.
     pub(super) run: u64,
+    /// The version that runs.
+    pub(super) version: Version,
 }
 
 impl JobHandle {
@@ -99,9 +118,10 @@ impl JobHandle {
         }
     }
 
-    /// Whether the host would like the run to return [`RunEnd::Suspended`] soon.
+    /// Whether the host would like the run to return [`RunEnd::Suspended`] soon: it shuts down, or another version of
+    /// the plugin is live and has not refused the job.
     pub fn should_suspend(&self) -> bool {
-        self.seat.jobs.draining.is_cancelled()
+        self.seat.jobs.draining.is_cancelled() || self.seat.is_wanted_elsewhere(&self.version)
     }
 
     fn is_current(&self) -> bool {

@@ -4,23 +4,30 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use hotshoe_core::job::{Effect, Event, Job, JobId, Progress, RunEnd, State, Wake, step};
+use hotshoe_core::manifest::PluginName;
+use semver::Version;
 use tokio::sync::Mutex;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
 use super::guest::{Guest, JobHandle, JobRun};
 use super::runner::Shared;
+use super::stand::{Next, next};
 use super::twin;
 
 /// One job and all that its task and its runs share.
 pub(super) struct Seat {
     pub(super) id: JobId,
+    plugin: PluginName,
     /// The job as it stands. Held while it is written, so that nothing overtakes a write.
     pub(super) job: Mutex<Job>,
     pub(super) jobs: Arc<Shared>,
     /// Even between runs, odd in a run; a handle of an earlier run knows that its time is over.
     runs: AtomicU64,
+    /// The version that did not want the job when it was offered last.
+    refused: ArcSwapOption<Version>,
 }
 
 /// What comes of an effect.
@@ -35,7 +42,15 @@ enum Flow {
 
 impl Seat {
     pub(super) fn new(job: Job, jobs: Arc<Shared>) -> Arc<Seat> {
-        Arc::new(Seat { id: job.id.clone(), job: Mutex::new(job), jobs, runs: AtomicU64::new(0) })
+        let (id, plugin) = (job.id.clone(), job.plugin.clone());
+        Arc::new(Seat {
+            id,
+            plugin,
+            job: Mutex::new(job),
+            jobs,
+            runs: AtomicU64::new(0),
+            refused: ArcSwapOption::empty(),
+        })
     }
 
     /// What the machine says.
@@ -53,6 +68,47 @@ impl Seat {
     pub(super) fn run(&self) -> Option<u64> {
         let runs = self.runs.load(Ordering::Acquire);
         (runs % 2 == 1).then_some(runs)
+    }
+
+    /// Whether another version than this is live and would have the job.
+    pub(super) fn is_wanted_elsewhere(&self, version: &Version) -> bool {
+        let refused = self.refused.load();
+        self.jobs.live(&self.plugin).is_some_and(|live| live != *version && refused.as_deref() != Some(&live))
+    }
+
+    /// Waits until somebody is there to run the job, and sees to it that it is theirs. `None` when the process ends.
+    async fn guest(self: &Arc<Self>) -> Option<Arc<dyn Guest>> {
+        let mut stands = self.jobs.stands();
+        loop {
+            if self.jobs.draining.is_cancelled() {
+                return None;
+            }
+            let job = self.job.lock().await.clone();
+            let stand = stands.borrow_and_update().get(&self.plugin).cloned();
+            let refused = self.refused.load_full();
+            match next(stand.as_ref(), &job, refused.as_deref()).await {
+                Next::Run(guest) => return Some(guest),
+                Next::Refused(version) => self.refused.store(Some(Arc::new(version))),
+                Next::Change(event) => {
+                    {
+                        let mut job = self.job.lock().await;
+                        let (after, _) = self.decide(job.clone(), event);
+                        self.settle(&mut job, after);
+                    }
+                    if let Flow::Leave = self.store().await {
+                        return None;
+                    }
+                    self.jobs.moved();
+                }
+                Next::Wait => {
+                    tracing::error!("the job waits for its plugin, which is not mounted");
+                    tokio::select! {
+                        changed = stands.changed() => changed.ok()?,
+                        () = self.jobs.draining.cancelled() => return None,
+                    }
+                }
+            }
+        }
     }
 
     pub(super) fn show(&self, progress: &Progress) {
@@ -120,17 +176,18 @@ impl Seat {
     async fn run_guest(self: &Arc<Self>, wake: Wake, guest: Arc<dyn Guest>) -> Event {
         let job = self.job.lock().await.clone();
         let run = self.runs.fetch_add(1, Ordering::AcqRel) + 1;
+        let version = job.version;
         tracing::info!(?wake, attempt = job.attempt, "the job runs");
         let run = JobRun {
             id: job.id,
             plugin: job.plugin,
-            version: job.version,
+            version: version.clone(),
             kind: job.kind,
             input: job.input,
             wake,
             attempt: job.attempt,
             checkpoint: job.checkpoint,
-            handle: JobHandle { seat: Arc::clone(self), run },
+            handle: JobHandle { seat: Arc::clone(self), run, version: version.clone() },
         };
         // A task of its own, so that a panic under it ends the run and not the job.
         let future = async move { guest.run(run).await };
@@ -144,6 +201,11 @@ impl Seat {
         };
         self.runs.fetch_add(1, Ordering::AcqRel);
         match end {
+            // Asked for, so that another version can go on: at once, and no pause.
+            Some(RunEnd::Suspended) if self.is_wanted_elsewhere(&version) => {
+                log(&RunEnd::Suspended);
+                Event::Cut
+            }
             Some(end) => {
                 log(&end);
                 let wanted = if end == RunEnd::Restart { self.jobs.armed(&self.id).await } else { None };
@@ -207,14 +269,10 @@ async fn go_on(seat: Arc<Seat>, first: Event) {
         let event = match next.take() {
             Some(event) => event,
             None => {
-                let plugin = {
-                    let job = seat.job.lock().await;
-                    match job.state {
-                        State::Ready { .. } => job.plugin.clone(),
-                        _ => break,
-                    }
-                };
-                match seat.jobs.guest(&plugin).await {
+                if !matches!(seat.job.lock().await.state, State::Ready { .. }) {
+                    break;
+                }
+                match seat.guest().await {
                     Some(found) => guest = Some(found),
                     None => break,
                 }
@@ -237,6 +295,7 @@ async fn go_on(seat: Arc<Seat>, first: Event) {
     }
     if seat.job.lock().await.has_ended() {
         seat.jobs.prune().await;
+        seat.jobs.moved();
     }
 }
 

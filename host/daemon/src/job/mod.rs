@@ -8,6 +8,8 @@
 //! Why one task a job and not one loop for all: a run takes minutes, and the order of effects is then simply the
 //! order of statements.
 //!
+//! A job outlives the version of the plugin that began it: which version runs it is `stand`'s question.
+//!
 //! It does not know what a guest is made of, nor what a job does.
 
 mod accepted;
@@ -17,15 +19,17 @@ mod life;
 mod restart;
 mod runner;
 mod slots;
+mod stand;
 #[cfg(test)]
 mod tests;
 mod twin;
 
 pub use accepted::Accepted;
-pub use guest::{Guest, JobHandle, JobRun, SaveError};
+pub use guest::{Adoption, Doing, Guest, JobHandle, JobRun, SaveError};
 pub use hotshoe_core::job::{
     Boot, Checkpoint, JobId, JobSpec, JobSummary, Progress, RunEnd, Settings as MachineSettings, Wake,
 };
 pub use restart::RestartCommand;
-pub use runner::{Clock, Guests, JobSettings, Jobs, JobsError};
+pub use runner::{Clock, JobSettings, Jobs, JobsError, OpenJob};
 pub use slots::{NoSlots, Slots};
+pub use stand::{Guests, Stand};

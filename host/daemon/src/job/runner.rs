@@ -1,11 +1,13 @@
 //! All the jobs of the device.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hotshoe_core::job::{self, Event, Job, JobId, JobSpec, JobSummary, Moment, NoRoom, Settings, State};
+use hotshoe_core::job::{
+    self, Checkpoint, Event, Job, JobId, JobSpec, JobSummary, Moment, NoRoom, Settings, State,
+};
 use hotshoe_core::manifest::PluginName;
 use hotshoe_core::method::{Refusal, Rejection};
 use semver::Version;
@@ -17,19 +19,16 @@ use tokio_util::task::TaskTracker;
 
 use super::accepted::Accepted;
 use super::files::{self, Files};
-use super::guest::Guest;
 use super::life::{Seat, live};
 use super::restart::RestartCommand;
 use super::slots::Slots;
+use super::stand::{Guests, missing};
 use super::twin;
 use crate::hub::Outbox;
 use crate::state::{StateDir, StateError};
 
 /// The wall clock, in milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
-
-/// Who runs the jobs of which plugin.
-pub type Guests = HashMap<PluginName, Arc<dyn Guest>>;
 
 /// What the runner has to know.
 #[derive(Clone)]
@@ -65,6 +64,17 @@ impl JobSettings {
     }
 }
 
+/// A job that has not ended, as far as other versions of its plugin are concerned.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OpenJob {
+    /// Its name.
+    pub id: JobId,
+    /// The version that runs it.
+    pub version: Version,
+    /// Where it stands, in that version's words.
+    pub checkpoint: Option<Checkpoint>,
+}
+
 /// Why the jobs could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("jobs cannot be opened: {0}")]
@@ -82,6 +92,8 @@ pub(super) struct Shared {
     /// The jobs as they were last seen, those that have ended too.
     seen: Mutex<BTreeMap<JobId, Job>>,
     guests: watch::Sender<Guests>,
+    /// Grows when a job ends or goes over to another version.
+    moves: watch::Sender<u64>,
     tasks: TaskTracker,
     runtime: Handle,
     /// No new run; runs under way are asked to stop.
@@ -102,6 +114,7 @@ impl Jobs {
             slots,
             seen: Mutex::default(),
             guests: watch::Sender::new(Guests::new()),
+            moves: watch::Sender::new(0),
             tasks: TaskTracker::new(),
             runtime: Handle::current(),
             draining: CancellationToken::new(),
@@ -109,9 +122,32 @@ impl Jobs {
         }))
     }
 
-    /// Says who runs jobs from now on. Runs under way are not touched.
+    /// Says who runs jobs from now on. Runs under way go on; those of a version that is not live any more are asked
+    /// to suspend, and the live one is offered their jobs.
     pub fn mount(&self, guests: Guests) {
         self.0.guests.send_replace(guests);
+    }
+
+    /// The jobs of a plugin that have not ended.
+    pub fn open(&self, plugin: &PluginName) -> Vec<OpenJob> {
+        let seen = lock(&self.0.seen);
+        let open = seen.values().filter(|job| job.plugin == *plugin && !job.has_ended());
+        let open = open.map(|job| OpenJob {
+            id: job.id.clone(),
+            version: job.version.clone(),
+            checkpoint: job.checkpoint.clone(),
+        });
+        open.collect()
+    }
+
+    /// The versions of a plugin that jobs need: those may not be thrown away.
+    pub fn pinned(&self, plugin: &PluginName) -> BTreeSet<Version> {
+        self.open(plugin).into_iter().map(|job| job.version).collect()
+    }
+
+    /// Grows when a job ends or goes over to another version: [`pinned`](Jobs::pinned) may say something else.
+    pub fn moves(&self) -> watch::Receiver<u64> {
+        self.0.moves.subscribe()
     }
 
     /// Takes up the jobs of earlier lives of the process.
@@ -169,9 +205,10 @@ impl Jobs {
             .values()
             .map(|job| {
                 let mut summary = job.summary();
-                if matches!(job.state, State::Ready { .. }) && !guests.contains_key(&job.plugin) {
-                    summary.trouble =
-                        Some(format!("waits for the plugin {}, which is not mounted", job.plugin));
+                if matches!(job.state, State::Ready { .. })
+                    && let Some(trouble) = missing(guests.get(&job.plugin), job)
+                {
+                    summary.trouble = Some(trouble);
                 }
                 summary
             })
@@ -250,6 +287,7 @@ impl Shared {
             id,
             plugin: plugin.clone(),
             version: version.clone(),
+            before: None,
             kind: spec.kind,
             input: spec.input,
             lane: spec.lane,
@@ -266,19 +304,19 @@ impl Shared {
         Ok(job)
     }
 
-    /// Who runs the jobs of a plugin; waits for it to be mounted. `None` when the process ends first.
-    pub(super) async fn guest(&self, plugin: &PluginName) -> Option<Arc<dyn Guest>> {
-        if self.draining.is_cancelled() {
-            return None;
-        }
-        let mut guests = self.guests.subscribe();
-        if !guests.borrow().contains_key(plugin) {
-            tracing::error!("the job waits for its plugin, which is not mounted");
-        }
-        tokio::select! {
-            mounted = guests.wait_for(|guests| guests.contains_key(plugin)) => mounted.ok()?.get(plugin).cloned(),
-            () = self.draining.cancelled() => None,
-        }
+    /// Who runs jobs, and when that changes.
+    pub(super) fn stands(&self) -> watch::Receiver<Guests> {
+        self.guests.subscribe()
+    }
+
+    /// The live version of a plugin.
+    pub(super) fn live(&self, plugin: &PluginName) -> Option<Version> {
+        self.guests.borrow().get(plugin).map(|stand| stand.live.clone())
+    }
+
+    /// A job has ended or changed over.
+    pub(super) fn moved(&self) {
+        self.moves.send_modify(|moves| *moves = moves.wrapping_add(1));
     }
 
     async fn booted(&self, job: &Job) -> Event {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use hotshoe_core::job::Backoff;
+use semver::Version;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -16,18 +17,27 @@ use super::*;
 use crate::hub::Outbox;
 use crate::state::StateDir;
 
+mod adoption;
+
 type Ending = Pin<Box<dyn Future<Output = RunEnd> + Send>>;
 
 /// A guest that tells the test of each run and does what a function says.
+#[derive(Clone)]
 struct Scripted {
     told: mpsc::UnboundedSender<JobRun>,
     script: fn(JobRun) -> Ending,
+    adopt: fn(Version, Option<Checkpoint>) -> Adoption,
 }
 
 impl Guest for Scripted {
     fn run(&self, run: JobRun) -> Ending {
         self.told.send(run.clone()).unwrap();
         (self.script)(run)
+    }
+
+    fn adopt(&self, from: Version, checkpoint: Option<Checkpoint>) -> Doing<Adoption> {
+        let answer = (self.adopt)(from, checkpoint);
+        Box::pin(async move { answer })
     }
 }
 
@@ -94,8 +104,9 @@ impl Disk {
 }
 
 fn mounted(told: mpsc::UnboundedSender<JobRun>, script: fn(JobRun) -> Ending) -> Guests {
-    let guest: Arc<dyn Guest> = Arc::new(Scripted { told, script });
-    Guests::from([("acme.update".parse().unwrap(), guest)])
+    let guest: Arc<dyn Guest> =
+        Arc::new(Scripted { told, script, adopt: |_, checkpoint| Adoption::Taken(checkpoint) });
+    Guests::from([("acme.update".parse().unwrap(), Stand::of(Version::new(1, 0, 0), guest))])
 }
 
 impl Life {

@@ -11,7 +11,8 @@ use serde_json::Value;
 
 use crate::capability::bindings::exports::hotshoe::plugin::jobs::{self, Outcome};
 use crate::capability::bindings::exports::hotshoe::plugin::{methods, settings};
-use crate::capability::bindings::hotshoe::plugin::types;
+use crate::capability::bindings::hotshoe::plugin::{job as types_job, types};
+use crate::job::{Adoption, Checkpoint};
 
 /// The longest pause of a job.
 const LATER_LIMIT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -86,6 +87,27 @@ pub(super) fn reply(
         }
         Err(methods::Rejection::Conflict(text)) => Err(Refusal::Rejected(Rejection::Conflict(bounded(text)))),
         Err(methods::Rejection::Other(text)) => Err(Refusal::Rejected(Rejection::Other(bounded(text)))),
+    }
+}
+
+/// A checkpoint, as the guest sees it.
+pub(super) fn lowered(checkpoint: Checkpoint) -> types_job::Checkpoint {
+    let Checkpoint { phase, schema, bytes } = checkpoint;
+    types_job::Checkpoint { phase, schema, bytes }
+}
+
+/// What a version says to the checkpoint of another.
+pub(super) fn adoption(answer: Result<Option<types_job::Checkpoint>, String>) -> Adoption {
+    match answer {
+        Err(why) => Adoption::Refused(bounded(why)),
+        Ok(None) => Adoption::Taken(None),
+        Ok(Some(types_job::Checkpoint { phase, schema, bytes })) => {
+            let checkpoint = Checkpoint { phase, schema, bytes };
+            match checkpoint.validate() {
+                Ok(()) => Adoption::Taken(Some(checkpoint)),
+                Err(error) => Adoption::Failed(error.to_string()),
+            }
+        }
     }
 }
 

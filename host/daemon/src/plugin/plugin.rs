@@ -1,13 +1,13 @@
 //! A mounted plugin: what the rest of the device calls.
 
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use hotshoe_core::grants::Grants;
 use hotshoe_core::job::RunEnd;
 use hotshoe_core::manifest::Manifest;
 use hotshoe_core::method::Refusal;
+use semver::Version;
 use serde_json::Value;
 
 use super::answer::{self, Decision, Reply};
@@ -18,7 +18,7 @@ use crate::capability::bindings::PluginPre;
 use crate::capability::bindings::exports::hotshoe::plugin::methods::Request;
 use crate::capability::bindings::hotshoe::plugin::types::Document;
 use crate::capability::{Context, Services, Tenant};
-use crate::job::{Guest, JobRun};
+use crate::job::{Adoption, Checkpoint, Doing, Guest, JobRun};
 
 /// A plugin that was loaded and may be called, from any task, any number of times at once. Cheap to clone.
 ///
@@ -90,6 +90,22 @@ impl Plugin {
         answer::decision(answer.await.map_err(refusal)?)
     }
 
+    /// Asks whether this version goes on with a job that another one began, from this checkpoint.
+    pub async fn adopt(&self, from: &Version, checkpoint: Option<Checkpoint>) -> Adoption {
+        let timeout = self.0.engine.0.settings_timeout;
+        let terms = Terms { call: "adopt", id: format!("from-{from}"), timeout, job: None };
+        let (from, checkpoint) = (from.to_string(), checkpoint.map(answer::lowered));
+        let answer = call::call(&self.0, terms, |instance, store| {
+            Box::pin(async move {
+                instance.hotshoe_plugin_jobs().call_adopt(store, &from, checkpoint.as_ref()).await
+            })
+        });
+        match answer.await {
+            Ok(answer) => answer::adoption(answer),
+            Err(failure) => Adoption::Failed(failure.to_string()),
+        }
+    }
+
     /// Runs a job, within the time that the manifest gives a run. Dropping the future ends the run.
     pub async fn run_job(&self, run: JobRun) -> RunEnd {
         let run = Arc::new(run);
@@ -114,9 +130,14 @@ impl Plugin {
 }
 
 impl Guest for Plugin {
-    fn run(&self, run: JobRun) -> Pin<Box<dyn Future<Output = RunEnd> + Send + 'static>> {
+    fn run(&self, run: JobRun) -> Doing<RunEnd> {
         let plugin = self.clone();
         Box::pin(async move { plugin.run_job(run).await })
+    }
+
+    fn adopt(&self, from: Version, checkpoint: Option<Checkpoint>) -> Doing<Adoption> {
+        let plugin = self.clone();
+        Box::pin(async move { plugin.adopt(&from, checkpoint).await })
     }
 }
 

@@ -1,29 +1,35 @@
 //! Who runs the jobs: the live release of each plugin, and the older ones that jobs still need.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hotshoe_core::manifest::PluginName;
 use semver::Version;
 
 use super::plugins::{Shared, lock};
-use crate::job::{Guest, Guests, Jobs};
-
-/// The versions that open jobs of a plugin were begun with.
-pub(super) fn pinned(_jobs: &Jobs, _plugin: &PluginName) -> BTreeSet<Version> {
-    BTreeSet::new()
-}
+use super::seat::Seat;
+use crate::job::{Guest, Guests, Stand};
 
 impl Shared {
     /// Tells the jobs who runs them from now on.
     pub(super) fn mount(&self) {
         let mut guests = Guests::new();
         for (name, seat) in lock(&self.seats).iter() {
-            if let Some(live) = seat.live() {
-                let guest: Arc<dyn Guest> = Arc::new(live.plugin);
-                guests.insert(name.clone(), guest);
+            if let Some(stand) = stand(seat) {
+                guests.insert(name.clone(), stand);
             }
         }
         self.jobs.mount(guests);
     }
+}
+
+/// The releases of a plugin that are loaded; `None` where none is live.
+fn stand(seat: &Seat) -> Option<Stand> {
+    let live = seat.live()?;
+    let mut guests: BTreeMap<Version, Arc<dyn Guest>> = BTreeMap::new();
+    // The live one last: of two releases with one version it counts.
+    for loaded in seat.loaded().into_iter().chain([live.clone()]) {
+        guests.insert(loaded.plugin.manifest().version.clone(), Arc::new(loaded.plugin));
+    }
+    let bad = seat.record().bad.into_values().map(|bad| bad.version).collect();
+    Some(Stand { live: live.plugin.manifest().version.clone(), guests, bad })
 }

@@ -174,7 +174,7 @@ impl Shared {
 
     /// The versions beside the live one that open jobs run on.
     pub(super) fn pinned(&self, record: &Record) -> BTreeSet<Version> {
-        let mut pinned = super::mount::pinned(&self.jobs, &record.name);
+        let mut pinned = self.jobs.pinned(&record.name);
         if let Some(live) = &record.live {
             pinned.remove(&live.version);
         }

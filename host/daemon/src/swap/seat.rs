@@ -273,7 +273,7 @@ impl Shared {
     /// Gives back what neither a record nor a job needs, in memory and on the disk.
     async fn collect(&self, seat: &Arc<Seat>) {
         let record = seat.record();
-        let pinned = super::mount::pinned(&self.jobs, &record.name);
+        let pinned = self.jobs.pinned(&record.name);
         let (next, effects) = step(record, Event::Trim { pinned: pinned.clone() }, self.now(), &self.machine);
         if effects.contains(&Effect::Store)
             && let Err(error) = self.store(&next).await

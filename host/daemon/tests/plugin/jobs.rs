@@ -1,12 +1,15 @@
 //! Jobs in a real guest, run by the real runner.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshoed::job::{Guest, Guests, JobRun, JobSettings, JobSpec, Jobs, RestartCommand, RunEnd};
+use hotshoed::job::{
+    Adoption, Checkpoint, Doing, Guest, Guests, JobRun, JobSettings, JobSpec, Jobs, RestartCommand, RunEnd,
+    Stand,
+};
 use hotshoed::plugin::Plugin;
 use hotshoed::state::StateDir;
+use semver::Version;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
@@ -19,13 +22,17 @@ struct Watched {
 }
 
 impl Guest for Watched {
-    fn run(&self, run: JobRun) -> Pin<Box<dyn Future<Output = RunEnd> + Send + 'static>> {
+    fn run(&self, run: JobRun) -> Doing<RunEnd> {
         let (plugin, ends) = (self.plugin.clone(), self.ends.clone());
         Box::pin(async move {
             let end = plugin.run_job(run).await;
             let _ = ends.send(end.clone());
             end
         })
+    }
+
+    fn adopt(&self, from: Version, checkpoint: Option<Checkpoint>) -> Doing<Adoption> {
+        Guest::adopt(&self.plugin, from, checkpoint)
     }
 }
 
@@ -52,7 +59,9 @@ impl Running {
         let jobs = Jobs::new(settings, StateDir::new(dir), stage.services.outbox.clone(), slots);
         let (sender, ends) = mpsc::unbounded_channel();
         let watched: Arc<dyn Guest> = Arc::new(Watched { plugin: plugin.clone(), ends: sender });
-        jobs.mount(Guests::from([(plugin.manifest().name.clone(), watched)]));
+        let manifest = plugin.manifest();
+        let stand = Stand::of(manifest.version.clone(), watched);
+        jobs.mount(Guests::from([(manifest.name.clone(), stand)]));
         Running { plugin, jobs, ends }
     }
 

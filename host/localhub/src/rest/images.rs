@@ -9,6 +9,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -23,6 +24,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::Service;
+use super::served::Answer;
 use crate::fault::Fault;
 
 /// One buffer of a file.
@@ -49,7 +51,8 @@ pub(super) async fn serve(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(missing()),
         Err(error) => return Err(Fault::Internal(format!("the image {path:?} cannot be read: {error}"))),
     };
-    Ok(respond(file, &metadata, &headers, service.image_rate))
+    let log = |status, first, length| service.served.begin(&path, status, first, length);
+    Ok(respond(file, &metadata, &headers, service.image_rate, &log))
 }
 
 /// The file that a URL path means. Segments that are empty, hidden or climb are refused.
@@ -58,7 +61,13 @@ fn below(directory: &Path, path: &str) -> Option<PathBuf> {
     path.split('/').all(fits).then(|| directory.join(path))
 }
 
-fn respond(file: File, metadata: &Metadata, headers: &HeaderMap, rate: Option<u64>) -> Response {
+fn respond(
+    file: File,
+    metadata: &Metadata,
+    headers: &HeaderMap,
+    rate: Option<u64>,
+    log: &dyn Fn(u16, u64, u64) -> Arc<Answer>,
+) -> Response {
     let size = metadata.len();
     let tag = format!("\"{size:x}-{:x}.{:x}-{:x}\"", metadata.mtime(), metadata.mtime_nsec(), metadata.ino());
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
@@ -84,7 +93,8 @@ fn respond(file: File, metadata: &Metadata, headers: &HeaderMap, rate: Option<u6
     let mut more =
         vec![(CONTENT_LENGTH, length.to_string()), (CONTENT_TYPE, "application/octet-stream".into())];
     more.extend(range.map(|range| (CONTENT_RANGE, range)));
-    finish(status, &tag, &more, body(file, first, length, rate))
+    let answer = log(status.as_u16(), first, length);
+    finish(status, &tag, &more, body(file, first, length, rate, answer))
 }
 
 fn finish(status: StatusCode, tag: &str, more: &[(HeaderName, String)], body: Body) -> Response {
@@ -102,10 +112,10 @@ fn finish(status: StatusCode, tag: &str, more: &[(HeaderName, String)], body: Bo
 }
 
 /// The answer to `HEAD` drops this body unread; the reading thread then ends at its first buffer.
-fn body(file: File, first: u64, length: u64, rate: Option<u64>) -> Body {
+fn body(file: File, first: u64, length: u64, rate: Option<u64>, answer: Arc<Answer>) -> Body {
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(AHEAD);
     let chunks = stream::unfold(
-        Reading { pending: Some((file, first, length, sender)), receiver },
+        Reading { pending: Some((file, first, length, sender)), receiver, answer },
         move |mut reading| async move {
             if let Some((file, first, length, sender)) = reading.pending.take() {
                 tokio::task::spawn_blocking(move || {
@@ -114,7 +124,9 @@ fn body(file: File, first: u64, length: u64, rate: Option<u64>) -> Body {
                     }
                 });
             }
-            reading.receiver.recv().await.map(|chunk| (chunk, reading))
+            let chunk = reading.receiver.recv().await?;
+            reading.answer.sent(chunk.as_ref().map_or(0, Bytes::len));
+            Some((chunk, reading))
         },
     );
     Body::from_stream(chunks)
@@ -123,6 +135,7 @@ fn body(file: File, first: u64, length: u64, rate: Option<u64>) -> Body {
 struct Reading {
     pending: Option<(File, u64, u64, mpsc::Sender<io::Result<Bytes>>)>,
     receiver: mpsc::Receiver<io::Result<Bytes>>,
+    answer: Arc<Answer>,
 }
 
 /// Reads on a thread of its own, which is where the pace of a slower link is kept.

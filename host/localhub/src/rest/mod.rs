@@ -13,6 +13,7 @@ mod listen;
 mod local;
 mod methods;
 mod query;
+mod served;
 mod twins;
 mod wanted;
 mod websocket;
@@ -31,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::devices::create;
 pub(crate) use self::listen::listen;
+pub(crate) use self::served::Served;
 pub(crate) use self::wanted::Wanted;
 use crate::fault::Fault;
 use crate::hub::Hub;
@@ -41,6 +43,7 @@ pub(crate) struct Service {
     pub(crate) hub: Arc<Hub>,
     pub(crate) images: Option<Arc<PathBuf>>,
     pub(crate) image_rate: Option<u64>,
+    pub(crate) served: Served,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) web_sockets: Arc<Semaphore>,
@@ -73,6 +76,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/localhub/devices/{id}/disconnect", post(local::disconnect))
         .route("/localhub/devices/{id}/refuse", post(local::refuse))
         .route("/localhub/devices/{id}/telemetry", get(local::telemetry))
+        .route("/localhub/images", get(served::list))
         .method_not_allowed_fallback(wrong_verb)
         .layer(DefaultBodyLimit::disable()) // `body::whole` has the limit
         .layer(from_fn(body::whole));

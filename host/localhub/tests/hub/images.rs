@@ -97,3 +97,18 @@ async fn nothing_outside_the_directory_is_served() {
     }
     assert_eq!(get(&place, Method::POST, "/images/missing", &[]).await.status(), 405);
 }
+
+#[tokio::test]
+async fn what_was_sent_is_told_to_the_owner() {
+    let place = Place::new().await;
+    fs::write(place.directory.path().join("images/image.bin"), content()).unwrap();
+    for range in ["bytes=0-999999", "bytes=1000000-"] {
+        let part = get(&place, Method::GET, "/images/image.bin", &[("range", range)]).await;
+        part.bytes().await.unwrap();
+    }
+    let (status, told) = place.rest(Method::GET, "/localhub/images", None).await;
+    let part = |first: u64, length: u64| serde_json::json!({ "path": "image.bin", "status": 206, "first": first, "length": length, "sent": length });
+    assert_eq!(status, 200);
+    assert_eq!(told, serde_json::json!([part(0, 1_000_000), part(1_000_000, 2_000_000)]));
+    assert_eq!(get(&place, Method::GET, "/localhub/images", &[]).await.status(), 401);
+}
