@@ -1,8 +1,10 @@
 //! The device process: mounts update logic as sandboxed WebAssembly components.
 //!
-//! Who may import what: `core ← {state, artifact, fetch, flash, hub} ← job ← capability ← plugin ← swap ← daemon ← main`.
+//! Who may import what: `core ← {state, artifact, fetch, flash, hub} ← job ← capability ← plugin ← swap ←
+//! {config, admin, daemon} ← main`.
 //! `artifact` stands on `state`; `fetch` and `flash` stand on both.
 
+pub mod admin;
 pub mod artifact;
 pub mod capability;
 pub mod config;

@@ -59,7 +59,11 @@ fn open(config: &Config) -> Result<Dirs, String> {
     };
     let flash =
         config.flash.as_ref().map_or_else(|| config.state.join("flash"), |flash| flash.directory.clone());
-    Ok(Dirs { state: directory(&config.state)?, flash: directory(&flash)? })
+    Ok(Dirs {
+        state: directory(&config.state)?,
+        flash: directory(&flash)?,
+        admin: directory(&config.admin.directory)?,
+    })
 }
 
 fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {

@@ -8,12 +8,13 @@ use hotshoe_core::policy::Unsigned;
 use semver::Version;
 use serde_json::Value;
 use wasmtime::component::ResourceTable;
-use wasmtime::{StoreLimits, StoreLimitsBuilder};
 use wasmtime_wasi::WasiCtx;
 
 use super::bindings::hotshoe::plugin::types;
 use super::device::DeviceFacts;
+use super::limits::Limits;
 use super::log::LogSink;
+use super::usage::Usage;
 use crate::fetch::Fetcher;
 use crate::flash::Flash;
 use crate::hub::{Desired, Outbox, Telemetry};
@@ -22,11 +23,6 @@ use crate::state::StateDir;
 
 /// How many things of the host (files, stagings, streams) one call may hold at a time.
 const HANDLES: usize = 256;
-/// How many core instances, tables and memories one call may have, and how large a table.
-const INSTANCES: usize = 64;
-const TABLES: usize = 32;
-const TABLE_ELEMENTS: usize = 20_000;
-const MEMORIES: usize = 2;
 
 /// The services of the device, shared by all plugins.
 pub struct Services {
@@ -64,14 +60,23 @@ pub struct Tenant {
     pub settings: Value,
     /// Where its log lines go.
     pub log: LogSink,
+    /// What it has used of the device.
+    pub usage: Usage,
     /// Held by whichever call reads or writes the plugin's store; shared by all its versions.
     pub(super) storage: Arc<Mutex<()>>,
 }
 
 impl Tenant {
-    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object, and the lock
-    /// around its store.
-    pub fn new(manifest: &Manifest, grants: Grants, settings: Value, storage: Arc<Mutex<()>>) -> Tenant {
+    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object, the lock around
+    /// its store, and where its lines and figures go.
+    pub fn new(
+        manifest: &Manifest,
+        grants: Grants,
+        settings: Value,
+        storage: Arc<Mutex<()>>,
+        log: LogSink,
+        usage: Usage,
+    ) -> Tenant {
         Tenant {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
@@ -79,7 +84,8 @@ impl Tenant {
             reported: manifest.reported.clone(),
             desired: manifest.desired.clone(),
             settings,
-            log: LogSink::new(&manifest.name, &manifest.version),
+            log,
+            usage,
             storage,
         }
     }
@@ -92,7 +98,7 @@ pub(crate) struct Context {
     /// The job that runs, where one does.
     pub(super) job: Option<Arc<JobRun>>,
     pub(super) table: ResourceTable,
-    pub(super) limits: StoreLimits,
+    pub(super) limits: Limits,
     /// Made when the guest first asks for it: most calls never do.
     pub(super) wasi: Option<WasiCtx>,
 }
@@ -107,18 +113,12 @@ impl Context {
     ) -> Context {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        let limits = StoreLimitsBuilder::new()
-            .memory_size(usize::try_from(memory).unwrap_or(usize::MAX))
-            .memories(MEMORIES)
-            .tables(TABLES)
-            .table_elements(TABLE_ELEMENTS)
-            .instances(INSTANCES)
-            .build();
+        let limits = Limits::new(memory, tenant.usage.memory.clone());
         Context { tenant, services, job, table, limits, wasi: None }
     }
 
     /// What the store asks before memory or tables grow.
-    pub(crate) fn limits(&mut self) -> &mut StoreLimits {
+    pub(crate) fn limits(&mut self) -> &mut Limits {
         &mut self.limits
     }
 }

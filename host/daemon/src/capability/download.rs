@@ -3,8 +3,6 @@
 //! The grant is asked for each URL, redirects included; the bytes go to the artifact store and not through the guest.
 //! Within a job the progress is shown as the job's, so that a plugin that waits for `fetch` is seen to move.
 
-use std::sync::Arc;
-
 use hotshoe_core::job::Progress;
 use url::Url;
 use wasmtime::component::Resource;
@@ -37,7 +35,8 @@ impl download::Host for Context {
                 job.progress(Progress { phase: PHASE.to_owned(), done, total });
             }
         };
-        match Arc::clone(&self.services).fetcher.fetch(&request, &allow, &progress).await {
+        let fetcher = self.services.fetcher.counted(self.tenant.usage.fetched.clone());
+        match fetcher.fetch(&request, &allow, &progress).await {
             Ok(artifact) => Ok(Ok(self.table.push(artifact)?)),
             Err(error) => Ok(Err(error.into())),
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use hotshoe_core::digest::{Digest, DigestError};
 use hotshoe_core::job::Progress;
+use prometheus_client::metrics::counter::Counter;
 use wasmtime::component::Resource;
 
 use super::bindings::hotshoe::plugin::flash::{self, Content, Error, Slot, Space};
@@ -22,6 +23,8 @@ const PHASE: &str = "writing";
 #[derive(Clone)]
 pub struct OpenStaging {
     staging: Arc<Mutex<Staging>>,
+    /// Counts the bytes that are written.
+    flashed: Counter,
 }
 
 impl OpenStaging {
@@ -29,8 +32,15 @@ impl OpenStaging {
         &self,
         work: impl FnOnce(&mut Staging) -> Result<T, FlashError> + Send + 'static,
     ) -> Result<T, Error> {
-        let staging = Arc::clone(&self.staging);
-        let done = blocking(move || work(&mut staging.lock().unwrap_or_else(PoisonError::into_inner))).await;
+        let (staging, flashed) = (Arc::clone(&self.staging), self.flashed.clone());
+        let done = blocking(move || {
+            let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = staging.written();
+            let done = work(&mut staging);
+            flashed.inc_by(staging.written().saturating_sub(before));
+            done
+        })
+        .await;
         done.map_err(Error::Io)?.map_err(Error::from)
     }
 }
@@ -103,7 +113,7 @@ impl Context {
             digest.parse().map_err(|error: DigestError| Error::InvalidDigest(error.to_string()))?;
         let unsigned = self.services.unsigned;
         let staging = self.with_flash(move |flash| flash.stage(&slot, &digest, &holder, unsigned)).await?;
-        Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)) })
+        Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), flashed: self.tenant.usage.flashed.clone() })
     }
 
     async fn activate_slot(&mut self, slot: String) -> Result<(), Error> {

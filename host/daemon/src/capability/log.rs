@@ -3,15 +3,19 @@
 //! A log is read by people and by programs that look for patterns in it, and it stands on a disk. So a line is cut
 //! at 4 KiB, control characters are escaped (no plugin writes a line that looks like another's, nor colours), and
 //! a plugin that writes faster than its rate loses lines, which are counted and told. The rate is the plugin's, over
-//! all of its calls.
+//! all of its calls. What is written is kept for a while for whoever asks the admin socket (`history`).
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
+use hotshoe_core::manifest::{Manifest, PluginName};
+use prometheus_client::metrics::counter::Counter;
 use tracing::Level;
 
 use super::Context;
 use super::bindings::hotshoe::plugin::log;
+use super::device::WallClock;
+use super::history::{Author, History, Line};
 
 /// The most of one line, message and fields together, in bytes.
 const LINE_LIMIT: usize = 4096;
@@ -21,9 +25,12 @@ const RATE: f64 = 20.0;
 
 /// Where a plugin's lines go, and how many there may be.
 pub struct LogSink {
-    plugin: String,
+    plugin: PluginName,
     version: String,
     bucket: Mutex<Bucket>,
+    history: Arc<History>,
+    clock: WallClock,
+    dropped: Counter,
 }
 
 struct Bucket {
@@ -33,24 +40,21 @@ struct Bucket {
 }
 
 impl LogSink {
-    /// A sink for this plugin.
-    pub fn new(plugin: impl ToString, version: impl ToString) -> LogSink {
-        let bucket = Bucket { tokens: BURST, filled: Instant::now(), dropped: 0 };
-        LogSink { plugin: plugin.to_string(), version: version.to_string(), bucket: Mutex::new(bucket) }
+    /// A sink for this plugin, whose lines are kept in `history`, and counted in `dropped` where they are too many.
+    pub fn new(manifest: &Manifest, history: Arc<History>, clock: WallClock, dropped: Counter) -> LogSink {
+        let bucket = Mutex::new(Bucket { tokens: BURST, filled: Instant::now(), dropped: 0 });
+        let version = manifest.version.to_string();
+        LogSink { plugin: manifest.name.clone(), version, bucket, history, clock, dropped }
     }
 
     /// Writes a line, if the rate allows.
     pub(super) fn write(&self, level: Level, message: &str, fields: &[(String, String)]) {
         let Some(dropped) = self.admit(Instant::now()) else { return };
-        if dropped > 0 {
-            tracing::warn!(
-                plugin = self.plugin,
-                version = self.version,
-                dropped,
-                "log lines over the plugin's rate"
-            );
-        }
         let (plugin, version) = (self.plugin.as_str(), self.version.as_str());
+        if dropped > 0 {
+            tracing::warn!(plugin, version, dropped, "log lines over the plugin's rate");
+            self.host(Level::WARN, &format!("{dropped} log lines over the plugin's rate were dropped"));
+        }
         let mut left = LINE_LIMIT;
         let message = plain(message, &mut left);
         let mut text = String::new();
@@ -65,13 +69,35 @@ impl LogSink {
             text.push('=');
             text.push_str(&plain(value, &mut left));
         }
-        let fields = (!text.is_empty()).then_some(text.as_str());
-        match level {
-            Level::ERROR => tracing::error!(target: "plugin", plugin, version, fields, "{message}"),
-            Level::WARN => tracing::warn!(target: "plugin", plugin, version, fields, "{message}"),
-            Level::INFO => tracing::info!(target: "plugin", plugin, version, fields, "{message}"),
-            _ => tracing::debug!(target: "plugin", plugin, version, fields, "{message}"),
+        let fields = (!text.is_empty()).then_some(text);
+        {
+            let fields = fields.as_deref();
+            match level {
+                Level::ERROR => tracing::error!(target: "plugin", plugin, version, fields, "{message}"),
+                Level::WARN => tracing::warn!(target: "plugin", plugin, version, fields, "{message}"),
+                Level::INFO => tracing::info!(target: "plugin", plugin, version, fields, "{message}"),
+                _ => tracing::debug!(target: "plugin", plugin, version, fields, "{message}"),
+            }
         }
+        self.keep(Author::Plugin, level, message, fields);
+    }
+
+    /// Adds what the host has to say about the plugin to its history. The device's log has it from who calls this.
+    pub(crate) fn host(&self, level: Level, message: &str) {
+        let mut left = LINE_LIMIT;
+        self.keep(Author::Host, level, plain(message, &mut left), None);
+    }
+
+    fn keep(&self, author: Author, level: Level, message: String, fields: Option<String>) {
+        let at = u64::try_from((self.clock)().as_millis()).unwrap_or(u64::MAX);
+        let level = match level {
+            Level::ERROR => "error",
+            Level::WARN => "warn",
+            Level::INFO => "info",
+            _ => "debug",
+        };
+        let version = self.version.clone();
+        self.history.add(Line { number: 0, at, version, author, level, message, fields });
     }
 
     /// Takes a token. The number is how many lines were dropped since the last one that was not.
@@ -82,6 +108,7 @@ impl LogSink {
         bucket.filled = now;
         if bucket.tokens < 1.0 {
             bucket.dropped = bucket.dropped.saturating_add(1);
+            self.dropped.inc();
             return None;
         }
         bucket.tokens -= 1.0;
@@ -90,7 +117,7 @@ impl LogSink {
 }
 
 /// The text without control characters, cut to what is left of the line.
-fn plain(text: &str, left: &mut usize) -> String {
+pub(crate) fn plain(text: &str, left: &mut usize) -> String {
     let mut plain = String::new();
     for character in text.chars() {
         let hidden =
@@ -135,17 +162,24 @@ impl log::Host for Context {
 mod tests {
     use std::time::Duration;
 
+    use hotshoe_core::manifest;
+
     use super::*;
 
     #[test]
     fn lines_over_the_rate_are_counted_and_told_with_the_next_one() {
-        let sink = LogSink::new("acme.pump", "1.0.0");
+        let text = format!("name = \"acme.pump\"\nversion = \"1.0.0\"\napi = \"{}\"\n", manifest::API);
+        let (history, counted) = (Arc::<History>::default(), Counter::default());
+        let clock: WallClock = Arc::new(|| Duration::from_millis(7));
+        let manifest = manifest::parse(&text).unwrap();
+        let sink = LogSink::new(&manifest, Arc::clone(&history), clock, counted.clone());
         let now = Instant::now();
         for _ in 0..BURST as usize {
             assert_eq!(sink.admit(now), Some(0));
         }
         assert_eq!(sink.admit(now), None);
         assert_eq!(sink.admit(now), None);
+        assert_eq!(counted.get(), 2);
         let later = now + Duration::from_secs(1);
         assert_eq!(sink.admit(later), Some(2));
         assert_eq!((0..100).filter(|_| sink.admit(later).is_some()).count(), RATE as usize - 1);

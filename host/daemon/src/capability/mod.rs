@@ -15,21 +15,27 @@ mod desired;
 mod device;
 mod download;
 mod flash;
+mod history;
 mod job;
+mod limits;
 mod log;
 mod ownership;
 mod report;
 mod storage;
 mod telemetry;
+mod usage;
 mod wasi;
 
 pub use context::{Services, Tenant};
 pub use device::{DeviceFacts, Uptime, WallClock};
 pub use flash::OpenStaging;
+pub use history::{Author, History, Line, Logs};
 pub use job::RunningJob;
 pub use log::LogSink;
+pub use usage::Usage;
 
 pub(crate) use context::Context;
+pub(crate) use log::plain;
 pub(crate) use ownership::overlap;
 
 /// Runs what blocks on a disk beside the executor. The text of an error is for the plugin.

@@ -12,6 +12,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
+use super::admin;
 use super::file::{self, File};
 use super::{
     CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, FlashConfig, HubConfig, PluginConfig,
@@ -57,9 +58,12 @@ impl Check<'_> {
             self.problem("[download] limit: 0 bytes leave no room for any file");
         }
         let download_roots = self.download_roots(file.download.ca_file.as_deref());
+        let state = self.path(&file.state);
+        let admin = admin::admin(&file.admin, &self.base, &state);
+        let admin = admin.map_err(|problems| self.problems.extend(problems)).ok();
         let hub = hub?;
         Some(Config {
-            state: self.path(&file.state),
+            state,
             policy: policy?,
             aot,
             boot_id: boot_id?,
@@ -73,6 +77,7 @@ impl Check<'_> {
             },
             flash,
             restart: file.restart.command,
+            admin: admin?,
             plugins,
         })
     }

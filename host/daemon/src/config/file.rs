@@ -26,6 +26,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) restart: Restart,
     #[serde(default)]
+    pub(super) admin: Admin,
+    #[serde(default)]
     pub(super) plugins: Vec<Plugin>,
 }
 
@@ -112,6 +114,14 @@ pub(super) struct Slot {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Restart {
     pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Admin {
+    pub(super) socket: Option<PathBuf>,
+    pub(super) mode: Option<String>,
+    pub(super) group: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

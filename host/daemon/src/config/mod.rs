@@ -7,6 +7,7 @@
 //! Files that the configuration names are read here, relative to the configuration's own directory. Directories
 //! are opened in `main`, plugin files with the daemon, since a broken plugin must not keep the device down.
 
+mod admin;
 mod check;
 mod error;
 mod file;
@@ -23,6 +24,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
+pub use admin::AdminConfig;
 pub use error::ConfigError;
 pub use options::{LogFormat, Options};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub flash: Option<FlashConfig>,
     /// The command that restarts the device; empty where there is none.
     pub restart: Vec<String>,
+    /// The admin socket.
+    pub admin: AdminConfig,
     /// The plugins to mount.
     pub plugins: Vec<PluginConfig>,
 }

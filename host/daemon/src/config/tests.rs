@@ -87,6 +87,10 @@ file = "slot-b.img"
 size = "128MiB"
 [restart]
 command = ["systemctl", "reboot"]
+[admin]
+socket = "/run/hotshoe/admin.sock"
+mode = "0660"
+group = "root"
 [[plugins]]
 file = "plugins/one.wasm"
 settings = { dialects = ["python"] }
@@ -103,6 +107,8 @@ file = "/plugins/two.wasm"
     let flash = config.flash.unwrap();
     assert_eq!(flash.slots[1], SlotEntry { name: "b".into(), file: "slot-b.img".into(), size: 128 << 20 });
     assert_eq!(config.restart, ["systemctl", "reboot"]);
+    assert_eq!(config.admin.directory, Path::new("/run/hotshoe"));
+    assert_eq!((config.admin.socket.mode, config.admin.socket.group), (0o660, Some(0)));
     assert_eq!(config.plugins[0].file, directory.path().join("plugins/one.wasm"));
     assert_eq!(config.plugins[0].settings, serde_json::json!({ "dialects": ["python"] }));
     assert_eq!(config.plugins[1].settings, serde_json::json!({}));
@@ -140,6 +146,8 @@ file = "slot"
 size = "1MiB"
 [restart]
 command = [""]
+[admin]
+mode = "0777"
 [[plugins]]
 file = "one.wasm"
 [[plugins]]
@@ -157,6 +165,7 @@ file = "one.wasm"
         "at least two slots",
         "\"a/b\"",
         "[restart] command",
+        "[admin] mode",
         "twice",
     ] {
         assert!(text.contains(word), "{word} is missing in {text}");

@@ -5,12 +5,14 @@
 use std::sync::Mutex;
 use std::time::Instant;
 
+use futures_util::future::BoxFuture;
 use hotshoe_core::method::MethodResponse;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
+use crate::admin::Told;
 use crate::flash::{Content, Flash, SlotInfo};
 use crate::job::Jobs;
 use crate::swap::{Broken, Plugins};
@@ -36,7 +38,7 @@ impl Native {
     pub(super) async fn answer(&self, name: &str, payload: &Value) -> Option<MethodResponse> {
         let payload = match name {
             PING => json!({ "echo": payload }),
-            STATUS => self.status().await,
+            STATUS => self.status_document().await,
             _ => return None,
         };
         Some(MethodResponse { status: 200, payload })
@@ -47,7 +49,7 @@ impl Native {
         self.broken.lock().map(|broken| broken.clone()).unwrap_or_default()
     }
 
-    async fn status(&self) -> Value {
+    async fn status_document(&self) -> Value {
         let plugins: Vec<Value> = self
             .plugins
             .routes()
@@ -72,6 +74,20 @@ impl Native {
             "slots": slots(&self.flash).await,
             "metrics": metrics(&self.metrics),
         })
+    }
+}
+
+impl Told for Native {
+    fn status(&self) -> BoxFuture<'_, Value> {
+        Box::pin(self.status_document())
+    }
+
+    fn jobs(&self) -> Value {
+        json!(self.jobs.list())
+    }
+
+    fn metrics(&self) -> String {
+        exposition(&self.metrics)
     }
 }
 
@@ -103,12 +119,19 @@ fn slot(slot: &SlotInfo) -> Value {
     })
 }
 
+/// All figures, as OpenMetrics text.
+fn exposition(registry: &Registry) -> String {
+    let mut text = String::new();
+    if let Err(error) = prometheus_client::encoding::text::encode(&mut text, registry) {
+        tracing::warn!(%error, "the metrics cannot be written down");
+        text = "# EOF\n".to_owned();
+    }
+    text
+}
+
 /// The figures by name, without the buckets of histograms: an answer has 128 KiB.
 fn metrics(registry: &Registry) -> Value {
-    let mut text = String::new();
-    if prometheus_client::encoding::text::encode(&mut text, registry).is_err() {
-        return Value::Null;
-    }
+    let text = exposition(registry);
     let mut figures = Map::new();
     for line in text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket{")) {
         if let Some((name, value)) = line.rsplit_once(' ')

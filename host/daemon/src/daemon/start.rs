@@ -15,6 +15,7 @@ use super::native::Native;
 use super::service::{self, Signals};
 use super::settings::Settings;
 use super::{facts, identity};
+use crate::admin::{Admin, Told};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
@@ -38,6 +39,8 @@ pub struct Dirs {
     pub state: Dir,
     /// For slots and the boot record; on a device without slots any empty directory.
     pub flash: Dir,
+    /// For the admin socket.
+    pub admin: Dir,
 }
 
 /// Runs the device until `SIGTERM` or `SIGINT`.
@@ -112,6 +115,15 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         state: state.subdirectory("settings")?,
     };
     let ending = CancellationToken::new();
+    let admin = Admin {
+        told: Arc::clone(&native) as Arc<dyn Told>,
+        logs: engine.logs().clone(),
+        ending: ending.clone(),
+    };
+    // Without it the device can still be reached through the hub.
+    if let Err(error) = admin.start(&dirs.admin, &config.admin.socket) {
+        tracing::error!(%error, "there is no admin socket");
+    }
     let dispatch = Dispatch {
         routes,
         jobs: jobs.clone(),

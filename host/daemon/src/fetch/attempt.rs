@@ -169,8 +169,13 @@ impl<'a> Fetch<'a> {
         let origin = Origin { total, ..origin };
         self.answers = if resumes { self.answers.saturating_add(1) } else { 1 };
         let partial = blocking(move || partial.begin(origin, resumes).map(|()| partial)).await?;
-        let pace =
-            Pace { settings: &self.fetcher.settings, progress: self.progress, total, told: &mut self.told };
+        let pace = Pace {
+            settings: &self.fetcher.settings,
+            progress: self.progress,
+            total,
+            received: &self.fetcher.received,
+            told: &mut self.told,
+        };
         let (partial, end) = receive(response, partial, pace).await?;
         let position = partial.position();
         let interrupted =

@@ -23,6 +23,7 @@ mod transfer;
 use std::sync::Arc;
 
 use hotshoe_core::{digest::Digest, policy::Unsigned};
+use prometheus_client::metrics::counter::Counter;
 use rustls::RootCertStore;
 use url::Url;
 
@@ -66,6 +67,7 @@ pub struct Fetcher {
     store: ArtifactStore,
     client: Client,
     settings: Arc<FetchSettings>,
+    received: Counter,
 }
 
 impl Fetcher {
@@ -76,7 +78,12 @@ impl Fetcher {
         settings: FetchSettings,
     ) -> Result<Self, FetchError> {
         let client = Client::new(roots, &settings)?;
-        Ok(Self { store, client, settings: Arc::new(settings) })
+        Ok(Self { store, client, settings: Arc::new(settings), received: Counter::default() })
+    }
+
+    /// The same fetcher; the bytes that come over the network for it are added to this counter.
+    pub fn counted(&self, received: Counter) -> Self {
+        Self { received, ..self.clone() }
     }
 
     /// Fetches a file; at once, if one with the digest asked for is here.

@@ -6,6 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use prometheus_client::metrics::counter::Counter;
 use reqwest::Response;
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -42,6 +43,8 @@ pub(super) struct Pace<'a> {
     pub(super) progress: &'a Progress,
     /// Bytes the whole file has, if known.
     pub(super) total: Option<u64>,
+    /// Counts what comes.
+    pub(super) received: &'a Counter,
     /// When somebody was told last.
     pub(super) told: &'a mut Option<Instant>,
 }
@@ -70,6 +73,7 @@ pub(super) async fn receive(
             break End::Broken(format!("the server sends {rate} bytes a second, too slow to wait for"));
         }
         position = position.saturating_add(length);
+        pace.received.inc_by(length);
         if pace.total.is_some_and(|total| position > total) {
             break End::TooLong(position);
         }

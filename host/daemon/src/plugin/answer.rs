@@ -44,6 +44,31 @@ pub enum Decision {
     Refused(String),
 }
 
+/// What the figures want to know of a guest's answer.
+pub(super) trait Verdict {
+    /// Whether the guest says that it will not or cannot.
+    fn is_error(&self) -> bool;
+}
+
+impl<T, E> Verdict for Result<T, E> {
+    fn is_error(&self) -> bool {
+        self.is_err()
+    }
+}
+
+impl Verdict for settings::Decision {
+    fn is_error(&self) -> bool {
+        matches!(self, settings::Decision::Refused(_))
+    }
+}
+
+/// Nothing was asked: the start code alone.
+impl Verdict for () {
+    fn is_error(&self) -> bool {
+        false
+    }
+}
+
 fn failed(text: impl Into<String>) -> Refusal {
     Refusal::PluginFailed { text: text.into() }
 }

@@ -17,9 +17,12 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
+use tracing::Level;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
+use super::answer::Verdict;
+use super::backtrace;
 use super::engine::Engine;
 use super::meter::{Exhausted, Meter};
 use super::metrics::{Ending, Open};
@@ -81,7 +84,7 @@ type Work<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>
 ///
 /// # Errors
 /// See [`Failure`]. What the guest itself answers is in `T`.
-pub(super) async fn call<T: Send>(
+pub(super) async fn call<T: Verdict + Send>(
     mounted: &Mounted,
     terms: Terms,
     work: impl for<'a> FnOnce(&'a Instance, &'a mut Store<Context>) -> Work<'a, T> + Send,
@@ -97,8 +100,10 @@ pub(super) async fn call<T: Send>(
     let span = tracing::info_span!("call", plugin = %tenant.name, version = %tenant.version, call, id);
     let began = Instant::now();
     let entered = AtomicBool::new(false);
+    let meter = Meter::new(mounted.engine.0.burst_limit);
     let guarded = async {
-        let opened_and_done = async { Call::open(mounted, job, &entered).await?.make(work).await };
+        let opened_and_done =
+            async { Call::open(mounted, job, meter.clone(), &entered).await?.make(work).await };
         let caught = AssertUnwindSafe(opened_and_done).catch_unwind();
         match tokio::time::timeout(timeout, caught).await {
             Ok(Ok(result)) => result,
@@ -116,16 +121,22 @@ pub(super) async fn call<T: Send>(
     let result = guarded.instrument(span.clone()).await;
     let took = began.elapsed();
     let ending = match &result {
-        Ok(_) | Err(Failure::Busy | Failure::Barred(_)) => Ending::Returned,
-        Err(Failure::TimedOut) => Ending::TimedOut,
-        Err(Failure::Trapped(_)) => Ending::Trapped,
+        Ok(answer) if answer.is_error() => Some(Ending::Refused),
+        Ok(_) => Some(Ending::Returned),
+        // The guest was not entered: nothing of it to count.
+        Err(Failure::Busy | Failure::Barred(_)) => None,
+        Err(Failure::TimedOut) => Some(Ending::TimedOut),
+        Err(Failure::Trapped(_)) => Some(Ending::Trapped),
     };
-    let (name, version) = (tenant.name.as_str(), tenant.version.to_string());
-    mounted.engine.metrics().ended(name, &version, call, ending, took);
+    if let Some(ending) = ending {
+        mounted.figures.ended(call, ending, took, meter.total());
+    }
     span.in_scope(|| match &result {
         Ok(_) => tracing::debug!(took_us = took.as_micros() as u64, "returned"),
         Err(failure) => {
-            tracing::warn!(took_ms = took.as_millis() as u64, %failure, "the call brought no answer")
+            let took_ms = took.as_millis() as u64;
+            tracing::warn!(took_ms, %failure, "the call brought no answer");
+            tenant.log.host(Level::WARN, &format!("{call} {id}: {failure} (after {took_ms} ms)"));
         }
     });
     if let Some(health) = health {
@@ -148,13 +159,13 @@ impl Call {
     async fn open(
         mounted: &Mounted,
         job: Option<Arc<JobRun>>,
+        meter: Meter,
         entered: &AtomicBool,
     ) -> Result<Call, Failure> {
         let Engine(engine) = &mounted.engine;
         let permit = Arc::clone(&engine.instances).acquire_owned().await.map_err(|_| Failure::Busy)?;
         entered.store(true, Ordering::Relaxed);
         let (open, running) = (engine.metrics.opened(), engine.ticker.running());
-        let meter = Meter::new(engine.burst_limit);
         let memory = mounted.manifest.limits.memory.min(engine.memory_limit);
         let context = Context::new(Arc::clone(&mounted.tenant), Arc::clone(&mounted.services), job, memory);
         let mut store = Store::new(&engine.engine, context);
@@ -179,20 +190,25 @@ impl Call {
     }
 }
 
-/// What an error of the engine says to those outside. The backtrace goes to the log.
+/// What an error of the engine says to those outside: with the author's functions, where their names are known. The
+/// whole backtrace goes to the log.
 fn failure(error: &wasmtime::Error) -> Failure {
     if error.downcast_ref::<Exhausted>().is_some() {
         tracing::warn!("{error}");
         return Failure::TimedOut;
     }
     tracing::debug!("{error:?}");
-    let text = if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
+    let mut text = if let Some(I32Exit(status)) = error.downcast_ref::<I32Exit>() {
         format!("it exited with status {status}")
     } else if let Some(trap) = error.downcast_ref::<Trap>() {
         format!("it trapped: {}", trap.to_string().trim_start_matches("wasm trap: "))
     } else {
         error.root_cause().to_string()
     };
+    if let Some(place) = backtrace::of(error) {
+        text.push_str(", ");
+        text.push_str(&place);
+    }
     let end = text.floor_char_boundary(TEXT_LIMIT);
     Failure::Trapped(text.get(..end).unwrap_or_default().to_owned())
 }

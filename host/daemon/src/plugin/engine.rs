@@ -18,6 +18,7 @@ use super::cache::Cache;
 use super::compile::Compiler;
 use super::metrics::Metrics;
 use super::ticker::Ticker;
+use crate::capability::Logs;
 
 /// How many instances there may be at once, over all plugins. Each sets 4 GiB of address space aside, which is how
 /// compiled code goes without bounds checks; more than 64 would not fit the address space of small processors.
@@ -88,6 +89,7 @@ pub(super) struct Inner {
     pub(super) cache: Cache,
     pub(super) compiler: Compiler,
     pub(super) metrics: Metrics,
+    pub(super) logs: Logs,
     pub(super) instances: Arc<Semaphore>,
     pub(super) component_limit: u64,
     pub(super) memory_limit: u64,
@@ -114,6 +116,7 @@ impl Engine {
                 timeout: settings.compile_timeout,
             },
             metrics: Metrics::default(),
+            logs: Logs::default(),
             instances: Arc::new(Semaphore::new(INSTANCES as usize)),
             component_limit: settings.component_limit,
             memory_limit: settings.memory_limit,
@@ -134,6 +137,11 @@ impl Engine {
     /// What is counted of calls into guests, for the device's metrics.
     pub fn metrics(&self) -> &Metrics {
         &self.0.metrics
+    }
+
+    /// The last log lines of the plugins.
+    pub fn logs(&self) -> &Logs {
+        &self.0.logs
     }
 }
 

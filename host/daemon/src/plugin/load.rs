@@ -22,7 +22,7 @@ use super::link;
 use super::plugin::{Mounted, Plugin};
 use super::precompiled;
 use crate::capability::bindings::PluginPre;
-use crate::capability::{Services, Tenant};
+use crate::capability::{LogSink, Services, Tenant};
 
 /// How long the start code of a plugin may take when it is checked.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -140,9 +140,13 @@ impl Engine {
         if manifest.limits.memory > self.0.memory_limit {
             tracing::warn!(plugin = %manifest.name, limit = self.0.memory_limit, "the plugin gets less memory than it asks for");
         }
+        let figures = self.0.metrics.of(&manifest);
+        let (usage, history) = (figures.usage.clone(), self.0.logs.of(&manifest.name));
+        let log = LogSink::new(&manifest, history, services.facts.clock.clone(), usage.dropped.clone());
         let storage = self.storage_of(&manifest.name);
-        let tenant = Arc::new(Tenant::new(&manifest, grants, settings, storage));
-        let mounted = Mounted { engine: self.clone(), manifest, digest, tenant, services, pre, health };
+        let tenant = Arc::new(Tenant::new(&manifest, grants, settings, storage, log, usage));
+        let engine = self.clone();
+        let mounted = Mounted { engine, manifest, digest, tenant, services, figures, pre, health };
         check(&mounted).await?;
         Ok(Plugin(Arc::new(mounted)))
     }

@@ -33,6 +33,8 @@ struct Inner {
     gave_way: AtomicBool,
     /// Nanoseconds that a burst may have.
     limit: u64,
+    /// Nanoseconds of all polls that have ended.
+    total: AtomicU64,
 }
 
 /// A guest computed longer than it may without waiting for the host.
@@ -50,7 +52,13 @@ impl Meter {
             poll_began: AtomicU64::new(0),
             gave_way: AtomicBool::new(false),
             limit: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
+            total: AtomicU64::new(0),
         }))
+    }
+
+    /// The processor time of all that was watched so far.
+    pub(super) fn total(&self) -> Duration {
+        Duration::from_nanos(self.0.total.load(Ordering::Relaxed))
     }
 
     /// Runs a future and measures it.
@@ -61,8 +69,10 @@ impl Meter {
             let began = thread_time();
             inner.poll_began.store(began, Ordering::Relaxed);
             let polled = future.as_mut().poll(context);
+            let computed = thread_time().saturating_sub(began);
+            inner.total.fetch_add(computed, Ordering::Relaxed);
             if inner.gave_way.swap(false, Ordering::Relaxed) {
-                inner.burst.fetch_add(thread_time().saturating_sub(began), Ordering::Relaxed);
+                inner.burst.fetch_add(computed, Ordering::Relaxed);
             } else {
                 inner.burst.store(0, Ordering::Relaxed);
             }
@@ -134,5 +144,6 @@ mod tests {
                 }
             })
             .await;
+        assert!(meter.total() >= Duration::from_millis(50), "all of it is counted: {:?}", meter.total());
     }
 }

@@ -6,6 +6,7 @@
 //! whose). `engine` sets the bounds for all of them together.
 
 mod answer;
+mod backtrace;
 mod cache;
 mod call;
 mod compile;

@@ -14,6 +14,7 @@ use super::answer::{self, Decision, Reply};
 use super::call::{self, Failure, Terms};
 use super::engine::Engine;
 use super::health::Health;
+use super::metrics::Figures;
 use crate::capability::bindings::PluginPre;
 use crate::capability::bindings::exports::hotshoe::plugin::methods::Request;
 use crate::capability::bindings::hotshoe::plugin::types::Document;
@@ -33,6 +34,7 @@ pub(super) struct Mounted {
     pub(super) digest: blake3::Hash,
     pub(super) tenant: Arc<Tenant>,
     pub(super) services: Arc<Services>,
+    pub(super) figures: Arc<Figures>,
     pub(super) pre: PluginPre<Context>,
     /// Who is told how its calls go.
     pub(super) health: Option<Arc<dyn Health>>,

@@ -1,0 +1,69 @@
+//! The admin socket: what whoever may administer this device asks of it, without any hub.
+//!
+//! HTTP/1.1 with JSON over a Unix socket. Who may speak is decided by the operating system alone: the socket has its
+//! owner, group and mode before anybody can reach it (`socket`), and each change is logged with the process that
+//! asked for it. Everything is bounded: connections, headers, bodies, and how long a client may take (`serve`).
+//!
+//! | Request | Answer |
+//! |---|---|
+//! | `GET /status` | what `hotshoe.status` says |
+//! | `GET /jobs` | the jobs |
+//! | `GET /metrics` | OpenMetrics text |
+//! | `GET /plugins/NAME/logs?after=N&follow=true` | lines as JSON, one a line |
+//!
+//! A refusal is `{"error": {"code", "message"}}` with the status that its code stands for. Why HTTP: the tools that
+//! read metrics speak it, `curl --unix-socket` is on every desk, and the protocol is not one of ours to maintain. It
+//! listens on no network, and nothing here knows how a plugin is made or run.
+
+mod answer;
+mod logs;
+mod peer;
+mod routes;
+mod serve;
+mod socket;
+
+use std::sync::Arc;
+
+use cap_std::fs::Dir;
+use futures_util::future::BoxFuture;
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::capability::Logs;
+
+pub use socket::{Socket, SocketError};
+
+/// What the device says of itself.
+pub trait Told: Send + Sync + 'static {
+    /// What `hotshoe.status` answers.
+    fn status(&self) -> BoxFuture<'_, Value>;
+
+    /// The jobs, newest last.
+    fn jobs(&self) -> Value;
+
+    /// All figures, as OpenMetrics text.
+    fn metrics(&self) -> String;
+}
+
+/// What the socket serves. Cheap to clone.
+#[derive(Clone)]
+pub struct Admin {
+    /// The device.
+    pub told: Arc<dyn Told>,
+    /// The last log lines of the plugins.
+    pub logs: Logs,
+    /// Cancelled when the process ends: whoever follows something is let go.
+    pub ending: CancellationToken,
+}
+
+impl Admin {
+    /// Listens, and serves until `ending`.
+    ///
+    /// # Errors
+    /// When there can be no such socket in this directory; see [`SocketError`].
+    pub fn start(self, directory: &Dir, socket: &Socket) -> Result<(), SocketError> {
+        let listener = socket::listen(directory, socket)?;
+        tokio::spawn(serve::serve(listener, self));
+        Ok(())
+    }
+}
