@@ -2,6 +2,8 @@
 //!
 //! What the flags mean beyond their syntax (files to read, JSON to parse) is decided where they are used.
 
+mod build;
+mod check;
 mod device;
 mod firmware;
 mod method;
@@ -11,6 +13,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use build::Build;
+pub(crate) use check::Check;
 pub(crate) use device::{Create, DeviceCommand, KeyChoice};
 pub(crate) use firmware::{FirmwareCommand, Update};
 pub(crate) use method::{Invoke, MethodCommand};
@@ -22,14 +26,15 @@ Examples:
   hotshoe method invoke pump-7 ping
   hotshoe twin watch pump-7
   hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img
+  hotshoe build && hotshoe check target/plugins/pump.wasm --policy policy.toml
 
-The operator's connection string is taken from --connection-string, --connection-string-file or the
+What asks a hub needs a connection string; build and check need none. The operator's connection string is taken from --connection-string, --connection-string-file or the
 environment variable HOTSHOE_CONNECTION_STRING, in this order.
 
 Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
-71 rolled back, 75 try again later, 77 not allowed, 78 wrong connection string or certificates.";
+71 rolled back, 73 cannot write, 75 try again later, 77 not allowed, 78 wrong configuration.";
 
-/// One tool for the operators of Hotshoe devices.
+/// One tool for the operators of Hotshoe devices and the authors of their plugins.
 #[derive(Parser, Debug)]
 #[command(name = "hotshoe", version, about, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Arguments {
@@ -85,6 +90,10 @@ pub(crate) enum Command {
     /// Firmware: update a device and follow it to the end
     #[command(subcommand)]
     Firmware(FirmwareCommand),
+    /// Build a plugin: a crate and its plugin.toml become one .wasm file
+    Build(Build),
+    /// Look at a plugin: what it is, what it asks for, and what a policy would refuse
+    Check(Check),
 }
 
 /// Reads a device's id: what IoT Hub takes, so that a slip is found here and not at the hub.

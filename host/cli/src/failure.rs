@@ -11,17 +11,19 @@ pub(crate) enum Exit {
     Data = 65,
     /// A file or a device is not there.
     NoInput = 66,
-    /// The hub or the device cannot be reached.
+    /// The hub or the device cannot be reached; a program that is needed is not there.
     Unavailable = 69,
     /// A part of the system did what it should not; an update failed.
     Software = 70,
     /// The machine itself; an update was rolled back.
     OsError = 71,
+    /// A file cannot be written.
+    CantCreate = 73,
     /// It may work later.
     TempFail = 75,
-    /// The hub or the device does not allow it.
+    /// The hub, the device or a policy does not allow it.
     NoPermission = 77,
-    /// The connection string or the certificates are wrong.
+    /// The connection string, the certificates or a configuration file are wrong.
     Config = 78,
 }
 

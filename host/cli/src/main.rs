@@ -1,14 +1,18 @@
-//! `hotshoe`: the operator's tool. It speaks IoT Hub's REST over HTTPS, to Azure or to the local hub alike.
+//! `hotshoe`: one tool for operators and plugin authors. To a hub it speaks IoT Hub's REST over HTTPS, to Azure or to
+//! the local hub alike; what authors do needs no hub.
 //!
-//! This file is the summary: read the arguments, find the hub, carry out one command, and turn what went wrong into
-//! one message on stderr and one exit code. The environment, the clock and the terminal are asked here and in
-//! [`connection`] and [`output`] only.
+//! This file is the summary: read the arguments, find the hub where one is needed, carry out one command, and turn what
+//! went wrong into one message on stderr and one exit code. The environment, the clock and the terminal are asked here
+//! and in [`connection`] and [`output`] only.
 
 mod args;
+mod build;
+mod check;
 mod connection;
 mod context;
 mod device;
 mod failure;
+mod files;
 mod firmware;
 mod hub;
 mod input;
@@ -48,20 +52,36 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
+    match &arguments.command {
+        Command::Device(command) => {
+            with_hub(arguments, output, async |context| device::run(&context, command).await)
+        }
+        Command::Method(command) => {
+            with_hub(arguments, output, async |context| method::run(&context, command).await)
+        }
+        Command::Twin(command) => {
+            with_hub(arguments, output, async |context| twin::run(&context, command).await)
+        }
+        Command::Firmware(command) => {
+            with_hub(arguments, output, async |context| firmware::run(&context, command).await)
+        }
+        Command::Build(command) => build::run(output, command),
+        Command::Check(command) => check::run(output, command),
+    }
+}
+
+/// Finds the hub and works on it. Only commands that ask a hub need a connection string.
+fn with_hub(
+    arguments: &Arguments,
+    output: &Output,
+    work: impl AsyncFnOnce(Context<'_>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let owner = connection::owner(&arguments.global, std::env::var(connection::VARIABLE).ok())?;
     let tls = connection::tls(arguments.global.ca.as_deref())?;
     let hub = Hub::new(owner, tls, jiff::Timestamp::now)?;
-    let context = Context { hub, output, clock: jiff::Timestamp::now };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::OsError, format!("could not start: {error}")))?;
-    runtime.block_on(async {
-        match &arguments.command {
-            Command::Device(command) => device::run(&context, command).await,
-            Command::Method(command) => method::run(&context, command).await,
-            Command::Twin(command) => twin::run(&context, command).await,
-            Command::Firmware(command) => firmware::run(&context, command).await,
-        }
-    })
+    runtime.block_on(work(Context { hub, output, clock: jiff::Timestamp::now }))
 }

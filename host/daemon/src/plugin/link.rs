@@ -9,6 +9,7 @@
 //! Any other name is refused.
 
 use hotshoe_core::grants::Grants;
+use hotshoe_core::imports::{self, Import, granted};
 use hotshoe_core::manifest::PluginName;
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable, ResourceType, Val};
@@ -22,27 +23,7 @@ use crate::artifact::Artifact;
 use crate::capability::Context;
 use crate::capability::bindings::hotshoe::plugin as hotshoe;
 
-const PACKAGE: &str = "hotshoe:plugin/";
 const DOWNLOAD: &str = "hotshoe:plugin/download@0.1.0";
-/// WASI interfaces that are linked whole. The rest of `wasi:` is stubs.
-const WASI: [&str; 15] = [
-    "wasi:cli/environment",
-    "wasi:cli/exit",
-    "wasi:cli/stdin",
-    "wasi:cli/stdout",
-    "wasi:cli/stderr",
-    "wasi:cli/terminal-input",
-    "wasi:cli/terminal-output",
-    "wasi:cli/terminal-stdin",
-    "wasi:cli/terminal-stdout",
-    "wasi:cli/terminal-stderr",
-    "wasi:clocks/monotonic-clock",
-    "wasi:clocks/wall-clock",
-    "wasi:io/error",
-    "wasi:io/poll",
-    "wasi:io/streams",
-];
-const WASI_RANDOM: [&str; 3] = ["wasi:random/random", "wasi:random/insecure", "wasi:random/insecure-seed"];
 
 /// Makes the linker for a component with these grants; `denied` is what its manifest asks for in vain, in words.
 ///
@@ -67,51 +48,33 @@ pub(super) fn link(
                 .exports(engine)
                 .filter(|(_, export)| matches!(export.ty, ComponentItem::ComponentFunc(_)))
         };
-        let plain = name.split('@').next().unwrap_or(name);
-        if let Some(interface) = plain.strip_prefix(PACKAGE) {
-            match granted(interface, grants) {
+        match imports::classify(name) {
+            Import::Contract(interface) => match granted(interface, grants) {
                 Some(true) => {}
                 // Types alone give no rights: `flash` speaks of the artifacts of `download`.
                 Some(false) => {
                     let functions = functions().map(|(function, _)| function).collect::<Vec<_>>();
                     if !functions.is_empty() {
-                        denials.push(denial(plugin, interface, &functions, denied));
+                        denials.push(imports::denial(plugin, interface, &functions, denied));
                     }
                 }
                 None => return Err(LoadError::UnknownImport(name.to_owned())),
-            }
-        } else if !plain.starts_with("wasi:") {
-            return Err(LoadError::UnknownImport(name.to_owned()));
-        } else if !WASI.contains(&plain) && !WASI_RANDOM.contains(&plain) {
-            stub(&mut linker, name, plain, instance.exports(engine).map(|(name, export)| (name, export.ty)))
+            },
+            Import::Wasi => {}
+            Import::Trap => {
+                let plain = name.split('@').next().unwrap_or(name);
+                stub(
+                    &mut linker,
+                    name,
+                    plain,
+                    instance.exports(engine).map(|(name, export)| (name, export.ty)),
+                )
                 .map_err(LoadError::Contract)?;
+            }
+            Import::Unknown => return Err(LoadError::UnknownImport(name.to_owned())),
         }
     }
     if denials.is_empty() { Ok(linker) } else { Err(LoadError::Denied(denials)) }
-}
-
-/// Whether an interface of the contract may be called; `None` for one that this host does not have.
-fn granted(interface: &str, grants: &Grants) -> Option<bool> {
-    Some(match interface {
-        "download" => !grants.download.is_empty(),
-        "flash" => grants.flash,
-        "storage" => grants.storage > 0,
-        "telemetry" => grants.telemetry,
-        "types" | "job" | "report" | "desired" | "log" | "device" => true,
-        _ => return None,
-    })
-}
-
-/// Why an interface may not be called, for the vendor: the policy's denial, or that nobody asked.
-fn denial(plugin: &PluginName, interface: &str, functions: &[&str], denied: &[String]) -> String {
-    let asked = format!("{plugin} asks for {interface}");
-    let by_policy = denied.iter().find(|denial| denial.starts_with(&asked));
-    by_policy.cloned().unwrap_or_else(|| {
-        format!(
-            "{plugin} imports {} of {interface}; its manifest does not ask for {interface}",
-            functions.join(", ")
-        )
-    })
 }
 
 fn base(linker: &mut Linker<Context>, grants: &Grants) -> wasmtime::Result<()> {

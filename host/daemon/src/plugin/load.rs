@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshoe_core::grants::{Grants, grant};
-use hotshoe_core::manifest::{Asked, Manifest};
+use hotshoe_core::imports;
+use hotshoe_core::manifest::Manifest;
 use hotshoe_core::package::{self, PackageError};
 use hotshoe_core::policy::Policy;
 use serde_json::Value;
@@ -171,7 +172,7 @@ impl Engine {
 fn grants(manifest: &Manifest, policy: &Policy) -> Result<(Grants, Vec<String>), LoadError> {
     let (grants, denials) = grant(manifest, policy);
     let denials: Vec<String> = denials.iter().map(ToString::to_string).collect();
-    if manifest.grants != Asked::default() && grants == Grants::default() {
+    if imports::nothing_left(manifest, &grants) {
         return Err(LoadError::Denied(denials));
     }
     Ok((grants, denials))
