@@ -7,6 +7,7 @@ mod check;
 mod device;
 mod firmware;
 mod method;
+mod repo;
 mod twin;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub(crate) use check::Check;
 pub(crate) use device::{Create, DeviceCommand, KeyChoice};
 pub(crate) use firmware::{FirmwareCommand, Update};
 pub(crate) use method::{Invoke, MethodCommand};
+pub(crate) use repo::{Add, Delegate, Init, Place, Publish, Refresh, RepoCommand, RotateRoot};
 pub(crate) use twin::{Patch, TwinCommand, Watch};
 
 const AFTER_HELP: &str = "\
@@ -28,7 +30,7 @@ Examples:
   hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img
   hotshoe build && hotshoe check target/plugins/pump.wasm --policy policy.toml
 
-What asks a hub needs a connection string; build and check need none. The operator's connection string is taken from --connection-string, --connection-string-file or the
+What asks a hub needs a connection string; build, check and repo need none. The operator's connection string is taken from --connection-string, --connection-string-file or the
 environment variable HOTSHOE_CONNECTION_STRING, in this order.
 
 Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
@@ -94,6 +96,9 @@ pub(crate) enum Command {
     Build(Build),
     /// Look at a plugin: what it is, what it asks for, and what a policy would refuse
     Check(Check),
+    /// Signed repositories: make one, add plugins and images, delegate, publish, rotate keys
+    #[command(subcommand)]
+    Repo(RepoCommand),
 }
 
 /// Reads a device's id: what IoT Hub takes, so that a slip is found here and not at the hub.

@@ -18,6 +18,7 @@ mod hub;
 mod input;
 mod method;
 mod output;
+mod repo;
 mod twin;
 
 use std::process::ExitCode;
@@ -67,6 +68,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
         Command::Build(command) => build::run(output, command),
         Command::Check(command) => check::run(output, command),
+        Command::Repo(command) => repo::run(output, command, jiff::Timestamp::now()),
     }
 }
 
