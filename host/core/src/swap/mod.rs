@@ -9,6 +9,7 @@
 //! open jobs) changes nothing here: a candidate that is refused leaves the record as it was.
 
 mod machine;
+mod moves;
 mod record;
 mod release;
 mod summary;
@@ -17,3 +18,10 @@ pub use machine::{Admission, Effect, Event, Refused, Settings, admit, step};
 pub use record::{Bad, Held, LastEvent, Record, Standing};
 pub use release::{Demand, Origin, Phase, Release, Untrusted, trusted};
 pub use summary::{BadSummary, HeldSummary, MethodSummary, PluginDetail, PluginSummary};
+
+#[cfg(test)]
+mod explorer;
+#[cfg(test)]
+mod table;
+#[cfg(test)]
+mod testing;
