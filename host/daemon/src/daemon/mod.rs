@@ -5,8 +5,8 @@
 //! reported, and the device runs without that plugin; only what nobody could work around (the state directory, the
 //! slots, the engine) ends the process, with an exit status that says which.
 //!
-//! Order at the start: durable state, hub (so that it connects while the rest goes on), plugins, the jobs of
-//! earlier lives, then calls. Order at the end: no new calls, jobs to a stop, the outbox sent, the link closed.
+//! Order at the start: durable state, hub (so that it connects while the rest goes on), the jobs of earlier lives, the
+//! plugins that run them, then calls. Order at the end: no new calls, jobs to a stop, the outbox sent, the link closed.
 
 mod dispatch;
 mod error;

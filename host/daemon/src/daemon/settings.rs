@@ -13,6 +13,7 @@ use hotshoe_core::method::Refusal;
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use crate::hub::{Desired, Outbox};
@@ -30,6 +31,8 @@ struct Seen(BTreeMap<PluginName, (u64, Version)>);
 /// Hands out desired properties.
 pub(super) struct Settings {
     pub(super) routes: Routes,
+    /// Ticks when another version of a plugin may be live.
+    pub(super) swapped: watch::Receiver<u64>,
     pub(super) jobs: Jobs,
     pub(super) desired: Desired,
     pub(super) outbox: Outbox,
@@ -46,6 +49,7 @@ struct Verdict {
 impl Settings {
     /// Follows the desired properties for as long as the process lives.
     pub(super) async fn follow(self) {
+        let mut swapped = self.swapped.clone();
         let mut changes = self.desired.subscribe();
         let state = self.state.clone();
         let read = spawn_blocking(move || state.read::<Seen>(SEEN)).await;
@@ -58,7 +62,11 @@ impl Settings {
             if let Some((version, properties)) = current {
                 self.hand_out(version, &properties, &mut seen).await;
             }
-            if changes.changed().await.is_err() {
+            let next = tokio::select! {
+                next = changes.changed() => next,
+                next = swapped.changed() => next,
+            };
+            if next.is_err() {
                 return;
             }
         }
@@ -118,7 +126,7 @@ impl Settings {
             Ok(Decision::Applied) => Some(Verdict { code: 200, text: None, accepted: None }),
             Ok(Decision::Refused(text)) => refused(400, text),
             Ok(Decision::Started(job)) => self.start(plugin, job).await,
-            Err(Refusal::ShuttingDown | Refusal::Busy) => None,
+            Err(Refusal::ShuttingDown | Refusal::Busy | Refusal::Quarantined(_)) => None,
             Err(refusal) => refused(refusal.status(), refusal.to_string()),
         }
     }

@@ -79,6 +79,8 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let job_slots: Arc<dyn Slots> = if has_slots { Arc::new(flash.clone()) } else { Arc::new(NoSlots) };
     let jobs = Jobs::new(job_settings, state.subdirectory("jobs")?, outbox.clone(), job_slots);
 
+    // Before the plugins: which older versions are still needed is what the jobs say.
+    jobs.resume().await?;
     let swap = SwapSettings {
         engine: engine.clone(),
         services,
@@ -93,14 +95,13 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let factory = factory.map(|plugin| Factory { file: plugin.file, settings: plugin.settings }).collect();
     let (plugins, broken) = Plugins::open(swap, factory).await?;
     let routes = plugins.routes().clone();
-    jobs.resume().await?;
 
     let mut metrics = Registry::default();
     hub_metrics.register(&mut metrics);
     engine.metrics().register(&mut metrics);
     let native = Arc::new(Native {
         started,
-        plugins,
+        plugins: plugins.clone(),
         jobs: jobs.clone(),
         flash,
         connected,
@@ -109,6 +110,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     });
     let settings = Settings {
         routes: routes.clone(),
+        swapped: plugins.changed(),
         jobs: jobs.clone(),
         desired,
         outbox: outbox.clone(),

@@ -69,7 +69,10 @@ impl Plugins {
         if admission == Admission::Unchanged && seat.live().is_some() {
             return Ok(Installed::Unchanged(shared.summary(&seat)));
         }
-        let loaded = shared.load(&component, &digest, None, &|| watch(Phase::Compiled)).await?;
+        // The live one that did not load any more comes back as it was, with no more rights.
+        let live = seat.record().live.filter(|_| admission == Admission::Unchanged);
+        let limit = live.as_ref().map(|live| &live.grants);
+        let loaded = shared.load(&component, &digest, limit, &|| watch(Phase::Compiled)).await?;
         shared.claims(&manifest)?;
         watch(Phase::Linked);
         let grants = loaded.plugin.grants().clone();
@@ -131,9 +134,14 @@ impl Shared {
         // What was so before the lock may be so no more.
         self.claims(loaded.plugin.manifest())?;
         let (version, digest) = (release.version.clone(), release.digest.clone());
-        admit(&seat.record(), &version, &digest, demand, self.now(), &self.machine)?;
+        let admission = admit(&seat.record(), &version, &digest, demand, self.now(), &self.machine)?;
+        let event = if admission == Admission::Unchanged && !granted {
+            self.keep(&digest, Some(&component)).await?;
+            Event::Booted { chosen: seat.record().live, failures: Vec::new() }
+        } else {
+            Event::Ready { release, demand, granted }
+        };
         let before = seat.take_in(loaded);
-        let event = Event::Ready { release, demand, granted };
         let done = self.transition(&changing, seat, event, Some(&component), Unstored::Refuse).await;
         if let Err(error) = done {
             seat.drop_loaded(&digest);

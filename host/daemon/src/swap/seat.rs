@@ -195,6 +195,8 @@ impl Shared {
                     if let Err(error) = self.store(&next).await {
                         tracing::error!(plugin = %next.name, %error, "the record of a plugin was not stored");
                         if unstored == Unstored::Refuse {
+                            // It may have been written and not acknowledged: what was said before is said again.
+                            let _ = self.store(&before).await;
                             return Err(error);
                         }
                     }
@@ -223,7 +225,8 @@ impl Shared {
         Ok(())
     }
 
-    async fn keep(&self, digest: &Digest, component: Option<&Bytes>) -> Result<(), InstallError> {
+    /// Sees that a component is on the shelf.
+    pub(super) async fn keep(&self, digest: &Digest, component: Option<&Bytes>) -> Result<(), InstallError> {
         let Some(component) = component.cloned() else { return Ok(()) };
         let (shelf, digest) = (self.shelf.clone(), digest.clone());
         let kept = spawn_blocking(move || shelf.put(&digest, &component)).await;
@@ -270,6 +273,19 @@ impl Shared {
         });
     }
 
+    /// Jobs have ended or gone over to another version: what only they needed is given back.
+    pub(super) async fn jobs_moved(&self) {
+        let seats: Vec<Arc<Seat>> = lock(&self.seats).values().cloned().collect();
+        for seat in seats {
+            let superfluous = !seat.record().older.is_empty() || lock(&seat.inner).loaded.len() > 1;
+            if superfluous {
+                let _changing = self.changing.lock().await;
+                self.collect(&seat).await;
+                self.changed.send_modify(|count| *count = count.wrapping_add(1));
+            }
+        }
+    }
+
     /// Gives back what neither a record nor a job needs, in memory and on the disk.
     async fn collect(&self, seat: &Arc<Seat>) {
         let record = seat.record();
@@ -285,7 +301,8 @@ impl Shared {
         {
             let mut inner = lock(&seat.inner);
             let fresh = matches!(next.standing, Standing::Probation { .. });
-            let previous = next.previous.as_ref().filter(|_| fresh);
+            let previous =
+                next.previous.as_ref().filter(|previous| fresh || pinned.contains(&previous.version));
             let kept: Vec<&Digest> =
                 next.live.iter().chain(previous).chain(&next.older).map(|release| &release.digest).collect();
             inner.loaded.retain(|loaded| kept.contains(&&loaded.digest));

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use bytes::Bytes;
 use hotshoe_core::manifest::PluginName;
@@ -29,7 +29,8 @@ impl Plugins {
     /// Opens the plugins: those of the image in the order given (who comes first keeps what two claim), then what was
     /// installed. Afterwards the live version of each is called, and the jobs know who runs them.
     ///
-    /// Gives back what could not be mounted. Must be called within a Tokio runtime.
+    /// The jobs must have been resumed: what none of them needs is thrown away here. Gives back what could not be
+    /// mounted. Must be called within a Tokio runtime.
     ///
     /// # Errors
     /// See [`SwapError`]; never what a plugin does.
@@ -78,7 +79,16 @@ impl Plugins {
             }
         }
         shared.mount();
+        tokio::spawn(follow_jobs(Arc::downgrade(&shared), shared.jobs.moves()));
         Ok((Plugins(shared), broken))
+    }
+}
+
+/// Gives back versions when the last job that needed them has ended, for as long as there are plugins and jobs.
+async fn follow_jobs(plugins: Weak<Shared>, mut moves: watch::Receiver<u64>) {
+    while moves.changed().await.is_ok() {
+        let Some(plugins) = plugins.upgrade() else { return };
+        plugins.jobs_moved().await;
     }
 }
 
@@ -143,7 +153,7 @@ impl Shared {
         let event = Event::Booted { chosen, failures };
         let begun = self.transition(&changing, seat, event, kept.as_ref(), Unstored::GoOn).await;
         begun.map_err(|error| error.to_string())?;
-        if none && record.live.is_some() | made.is_some() {
+        if none && (record.live.is_some() || made.is_some()) {
             return Err(reason);
         }
         if matches!(seat.record().standing, Standing::Probation { .. }) {
@@ -182,7 +192,8 @@ impl Shared {
     async fn fetch_older(self: &Arc<Self>, seat: &Seat) {
         let record = seat.record();
         let pinned = self.pinned(&record);
-        for release in record.older.iter().filter(|older| pinned.contains(&older.version)) {
+        let needed = record.older.iter().chain(&record.previous);
+        for release in needed.filter(|release| pinned.contains(&release.version)) {
             let Ok(component) = self.read(&release.digest).await else { continue };
             match self.load(&component, &release.digest, Some(&release.grants), &|| {}).await {
                 Ok(loaded) => drop(seat.take_in(loaded)),

@@ -5,12 +5,16 @@
 //! `test` may say `{"refuse": text}`, `{"job": kind}`, `{"trap": true}`; anything else is applied.
 
 mod jobs;
+mod marker;
 mod methods;
 
 #[cfg(target_arch = "wasm32")]
 mod component;
 
-use hotshoe_guest::{Decision, Document, Failure, Job, JobSpec, Outcome, Plugin, Rejection, Reply, Request};
+use hotshoe_guest::{
+    Decision, Document, Failure, Job, JobSpec, Outcome, Plugin, RawCheckpoint, Rejection, Reply,
+    Request,
+};
 use serde_json::Value;
 
 /// The plugin.
@@ -24,6 +28,14 @@ impl Plugin for Misbehaving {
 
     fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
         jobs::run(job)
+    }
+
+    fn adopt(from_version: &str, checkpoint: Option<RawCheckpoint>) -> Result<Option<RawCheckpoint>, String> {
+        match marker::word("adopt") {
+            Some("refuse") => Err(format!("the test wants a job of {from_version} refused")),
+            Some("trap") => methods::trap(),
+            _ => Ok(checkpoint),
+        }
     }
 
     fn apply(document: Document) -> Decision {

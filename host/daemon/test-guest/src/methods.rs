@@ -20,6 +20,7 @@
 //! | `slots` | – | answers the slots |
 //! | `startJob` | `{kind, input?, lane?}` | announces that job |
 //! | `desired` | – | answers the desired section as last seen |
+//! | `version` | any | answers it with the version of the marker (`marker.rs`), or traps if that says so |
 //!
 //! What the host refuses is answered with status 500 and the text of the error.
 
@@ -28,6 +29,8 @@ use std::hint::black_box;
 
 use hotshoe_guest::{JobSpec, Rejection, Reply, Request, desired, download, flash, info, report, storage};
 use serde_json::{Value, json};
+
+use crate::marker;
 
 pub(crate) fn handle(request: &Request) -> Result<Reply, Rejection> {
     let payload: Value = request.parse()?;
@@ -65,8 +68,21 @@ pub(crate) fn handle(request: &Request) -> Result<Reply, Rejection> {
             let properties: Value = document.parse().unwrap_or_default();
             json!({ "version": document.version, "properties": properties })
         }))),
+        "version" => version(&payload),
         _ => Err(Rejection::UnknownMethod),
     }
+}
+
+fn version(payload: &Value) -> Result<Reply, Rejection> {
+    if let Some(last) = marker::number("trap-at").filter(|last| *last > 0) {
+        let count = storage::get("calls").map_err(refused)?.and_then(|bytes| bytes.first().copied());
+        let count = count.unwrap_or(0) + 1;
+        storage::set("calls", &[count]).map_err(refused)?;
+        if u64::from(count) >= last {
+            trap();
+        }
+    }
+    Ok(Reply::ok(json!({ "version": marker::word("version"), "payload": payload })))
 }
 
 /// The trap itself: a panic, which aborts.

@@ -80,6 +80,15 @@ impl Stage {
         Stage::again(directory, RootCertStore::empty(), change)
     }
 
+    /// A device in a directory that is kept elsewhere, with the compiled code of others.
+    pub(crate) fn sharing(cache: &std::path::Path, directory: TempDir) -> Stage {
+        let link = directory.path().join("cache");
+        if std::fs::symlink_metadata(&link).is_err() {
+            std::os::unix::fs::symlink(cache, link).unwrap();
+        }
+        Stage::again(directory, RootCertStore::empty(), |_| {})
+    }
+
     /// A device that trusts these certificates.
     pub(crate) fn trusting(roots: &RootCertStore) -> Stage {
         Stage::again(tempfile::tempdir().unwrap(), roots.clone(), |_| {})

@@ -1,0 +1,97 @@
+//! What is live after a start, with the device's image and without.
+
+use super::rig::{Made, OPEN, Rig, Setting, image_file, version};
+
+fn components(rig: &Rig) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(rig.stage.directory.path().join("shelf")).unwrap();
+    entries.map(|entry| entry.unwrap().path()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_image_s_version_gives_way_to_an_installed_one_and_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = vec![image_file(folder.path(), &version("1.0.0"))];
+    let rig = Rig::with(Setting { factory, ..Setting::default() }).await;
+    assert_eq!(rig.state(), "factory");
+    let name = rig.summary().name;
+    assert_eq!(rig.plugins.remove(&name).await.unwrap_err().code(), "factory");
+    rig.install(&version("1.1.0")).await.unwrap();
+
+    let rig = rig.restarted().await;
+    rig.assert_live("1.1.0").await;
+    rig.plugins.remove(&name).await.unwrap();
+    rig.assert_live("1.0.0").await;
+    let rig = rig.restarted().await;
+    rig.assert_live("1.0.0").await;
+    assert_eq!(rig.state(), "factory");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_version_of_the_image_wins_and_has_to_prove_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::new().await;
+    rig.install(&version("1.1.0")).await.unwrap();
+    let mut setting = rig.setting();
+    setting.factory = vec![image_file(folder.path(), &version("1.0.0"))];
+    let rig = rig.restarted_with(setting.clone()).await;
+    rig.assert_live("1.1.0").await;
+    image_file(folder.path(), &Made { trap_at: 2, ..version("1.2.0") });
+    let rig = rig.restarted().await;
+    rig.assert_live("1.2.0").await;
+    assert_eq!(rig.state(), "probation");
+    assert_eq!(rig.ask().await.0, 500);
+    rig.assert_live("1.1.0").await;
+    let rig = rig.restarted().await;
+    rig.assert_live("1.1.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_does_not_load_any_more_gives_way_and_says_why() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = vec![image_file(folder.path(), &version("1.0.0"))];
+    let rig = Rig::with(Setting { factory, ..Setting::default() }).await;
+    rig.install(&version("1.1.0")).await.unwrap();
+    let digest = rig.summary().digest.unwrap();
+    let live =
+        components(&rig).into_iter().find(|file| file.ends_with(format!("{}.wasm", digest.file_name())));
+    std::fs::write(live.unwrap(), b"rotten").unwrap();
+    let rig = rig.restarted().await;
+    rig.assert_live("1.0.0").await;
+    let trouble = rig.summary().trouble.unwrap();
+    assert!(trouble.starts_with("version 1.1.0 does not load: the component sha256:"), "{trouble}");
+    assert!(rig.broken.is_empty(), "{:?}", rig.broken);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_policy_of_the_day_limits_what_was_granted_once() {
+    let rig = Rig::new().await;
+    let name = "test.swapped".parse().unwrap();
+    // As it is built it imports what it is granted here, but for restart, which is no import.
+    rig.install(&version("1.0.0")).await.unwrap();
+    assert!(rig.plugins.show(&name).unwrap().grants.contains(&"restart".to_owned()));
+    let mut setting = rig.setting();
+    setting.policy = OPEN.replace("restart = true", "restart = false");
+    let rig = rig.restarted_with(setting).await;
+    rig.assert_live("1.0.0").await;
+    assert!(!rig.plugins.show(&name).unwrap().grants.contains(&"restart".to_owned()));
+
+    let mut setting = rig.setting();
+    setting.policy = OPEN.replace("flash = true", "flash = false");
+    let rig = rig.restarted_with(setting).await;
+    assert_eq!((rig.ask().await.0, rig.state().as_str()), (404, "absent"));
+    assert!(rig.broken[0].reason.contains("asks for flash"), "{:?}", rig.broken);
+    let mut setting = rig.setting();
+    setting.policy = OPEN.to_owned();
+    let rig = rig.restarted_with(setting).await;
+    rig.assert_live("1.0.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_image_holds_no_more_is_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = vec![image_file(folder.path(), &version("1.0.0"))];
+    let rig = Rig::with(Setting { factory, ..Setting::default() }).await;
+    let rig = rig.restarted_with(Setting::default()).await;
+    assert!(rig.plugins.list().is_empty());
+    assert_eq!(rig.ask().await.0, 404);
+}
