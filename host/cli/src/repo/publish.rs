@@ -99,7 +99,7 @@ pub(super) fn seal(
     expires: Moment,
 ) -> Result<Published, Failure> {
     let timestamp_version = match store.published()? {
-        Some((timestamp, _)) => sign::next(timestamp.signed.version),
+        Some(before) => sign::next(before.timestamp.version),
         None => NonZeroU64::MIN,
     };
     let mut lists: Vec<(String, NonZeroU64)> =

@@ -36,18 +36,18 @@ pub(super) fn run(desk: &Desk<'_>, refresh: &Refresh) -> Result<(), Failure> {
         ];
         return desk.told(&lines, json!({ "role": role, "version": version }));
     }
-    let Some((timestamp, snapshot)) = store.published()? else {
+    let Some(published) = store.published()? else {
         let text = format!("{} was never published", store.directory.display());
         return Err(Failure::new(Exit::NoInput, text).hint("hotshoe repo publish"));
     };
     notice(desk, &store)?;
-    let first = timestamp.signed.expires.min(snapshot.signed.expires);
+    let first = published.timestamp.expires.min(published.snapshot.expires);
     if first > desk.in_days(refresh.within)? {
         let lines = [format!("nothing to do: snapshot and timestamp hold until {first}")];
         return desk.told(&lines, json!({ "refreshed": false, "expires": first.to_string() }));
     }
     let expires = desk.in_days(refresh.days)?;
-    let meta = snapshot.signed.meta;
+    let meta = published.snapshot.meta;
     publish::seal(&store, desk, &root, &signers, meta, expires)?.tell(desk, "signed anew")
 }
 

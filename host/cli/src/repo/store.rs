@@ -35,6 +35,12 @@ pub(super) struct Store {
     _lock: File,
 }
 
+/// What devices see now.
+pub(super) struct Published {
+    pub(super) timestamp: Timestamp,
+    pub(super) snapshot: Snapshot,
+}
+
 impl Store {
     /// Opens a repository that is there.
     pub(super) fn open(place: &Place) -> Result<Self, Failure> {
@@ -122,15 +128,15 @@ impl Store {
     }
 
     /// What devices see now; none before the first `publish`.
-    pub(super) fn published(&self) -> Result<Option<(Signed<Timestamp>, Signed<Snapshot>)>, Failure> {
+    pub(super) fn published(&self) -> Result<Option<Published>, Failure> {
         let file = self.metadata("timestamp.json");
         if !file.exists() {
             return Ok(None);
         }
         let timestamp: Signed<Timestamp> = read(&file)?;
         let version = timestamp.signed.meta.get("snapshot.json").map_or(NonZeroU64::MIN, |meta| meta.version);
-        let snapshot = read(&self.metadata(&format!("{version}.snapshot.json")))?;
-        Ok(Some((timestamp, snapshot)))
+        let snapshot: Signed<Snapshot> = read(&self.metadata(&format!("{version}.snapshot.json")))?;
+        Ok(Some(Published { timestamp: timestamp.signed, snapshot: snapshot.signed }))
     }
 
     /// The highest version of a role that was ever written.
