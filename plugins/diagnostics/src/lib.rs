@@ -21,6 +21,8 @@ impl Plugin for Diagnostics {
     fn handle(request: Request) -> Result<Reply, Rejection> {
         match request.name.as_str() {
             "ping" => {
+                #[cfg(feature = "bug")]
+                let _ = bug::word_for(request.parse::<Value>()?.as_u64().unwrap_or_default());
                 Ok(Reply::ok(json!({ "echo": request.parse::<Value>()?, "time": device::timestamp() })))
             }
             "deviceFacts" => Ok(Reply::ok(facts())),
@@ -44,6 +46,19 @@ impl Plugin for Diagnostics {
                 Ok(Outcome::Restart)
             }
         }
+    }
+}
+
+/// The bug of a version that is rolled back, for the demo and the tests.
+#[cfg(feature = "bug")]
+mod bug {
+    const WORDS: [&str; 3] = ["none", "one", "two"];
+
+    /// Counts on there being a word for every number.
+    #[allow(clippy::indexing_slicing)]
+    #[inline(never)]
+    pub(super) fn word_for(number: u64) -> &'static str {
+        WORDS[number as usize]
     }
 }
 

@@ -82,7 +82,7 @@ pub enum Step {
 }
 
 impl Checkpoint for Step {
-    const SCHEMA: u32 = 1;
+    const SCHEMA: u32 = if cfg!(feature = "next-layout") { 2 } else { 1 };
 
     fn phase(&self) -> &str {
         match self {
