@@ -95,6 +95,27 @@ impl Device {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
 
+    /// How often the host has connected to the hub.
+    pub fn connections(&self) -> usize {
+        self.log().matches("\"message\":\"connected\"").count()
+    }
+
+    /// Runs the operator's tool over the admin socket; it must succeed. What it prints comes back.
+    pub async fn hotshoe(&self, words: &[&str]) -> String {
+        let (succeeded, output) = self.try_hotshoe(words).await;
+        assert!(succeeded, "hotshoe {words:?}: {output}");
+        output
+    }
+
+    /// Runs the operator's tool over the admin socket: whether it succeeded, and all that it prints.
+    pub async fn try_hotshoe(&self, words: &[&str]) -> (bool, String) {
+        let mut command = tokio::process::Command::new(program("hotshoe"));
+        command.args(words).env("HOTSHOE_ADMIN_SOCKET", self.path("state/admin.sock"));
+        let output = command.stdin(Stdio::null()).output().await.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     /// `kill -9` of the host; init starts it again.
     pub async fn kill(&self) {
         let pid = self.host().await;
@@ -185,7 +206,7 @@ impl Drop for Device {
 
 fn policy(setting: &Setting) -> String {
     format!(
-        "[firmware]\nunsigned = \"{}\"\n\n[plugins.\"*\"]\ndownload = [\"https://localhost:*/images/\"]\n\
+        "[firmware]\nunsigned = \"{}\"\n\n[plugins]\nunsigned = \"allow\"\ndowngrade = true\n\n[plugins.\"*\"]\ndownload = [\"https://localhost:*/images/\"]\n\
          flash = true\nrestart = true\nstorage = \"64KiB\"\ntelemetry = true\n",
         setting.unsigned
     )
@@ -197,10 +218,11 @@ fn config(directory: &Path, ca: &Path, mqtt_port: u16, setting: &Setting) -> Str
          [hub]\nconnection_string_file = \"connection-string\"\nca_file = \"{ca}\"\nport = {mqtt_port}\n\n\
          [download]\nca_file = \"{ca}\"\nbackoff = \"50ms\"\n\n\
          [flash]\ndirectory = \"flash\"\n\
-         [[flash.slots]]\nname = \"a\"\nfile = \"slot-a.img\"\nsize = \"8MiB\"\n\
-         [[flash.slots]]\nname = \"b\"\nfile = \"slot-b.img\"\nsize = \"8MiB\"\n\n\
+         [[flash.slots]]\nname = \"a\"\nfile = \"slot-a.img\"\nsize = \"{slot}MiB\"\n\
+         [[flash.slots]]\nname = \"b\"\nfile = \"slot-b.img\"\nsize = \"{slot}MiB\"\n\n\
          [restart]\ncommand = [\"{bootsim}\", \"restart\", \"--pid\", \"{pid}\"]\n",
         ca = ca.display(),
+        slot = setting.image.div_ceil(1 << 20).max(8),
         bootsim = program("hotshoe-bootsim").display(),
         pid = directory.join("pid").display(),
     );

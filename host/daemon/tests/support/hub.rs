@@ -59,6 +59,13 @@ impl Hub {
         twin["properties"]["desired"].clone()
     }
 
+    /// What was sent of which image.
+    pub async fn images(&self) -> Vec<Value> {
+        let (status, mut sent) = self.rest.send(Method::GET, "/localhub/images", None).await;
+        assert_eq!(status, 200, "{sent}");
+        sent.as_array_mut().map(std::mem::take).unwrap_or_default()
+    }
+
     /// Calls a method; `None` where the hub did not get an answer of the device.
     pub async fn try_call(&self, id: &str, method: &str, payload: &Value) -> Option<(i64, Value)> {
         let body = json!({

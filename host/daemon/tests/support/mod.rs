@@ -19,6 +19,7 @@ use std::time::Duration;
 
 pub use device::{Device, Phase};
 pub use hub::Hub;
+pub use programs::version_of;
 pub use proxy::Proxy;
 use serde_json::{Value, json};
 

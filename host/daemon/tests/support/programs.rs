@@ -22,6 +22,17 @@ pub(super) fn plugin(name: &str) -> PathBuf {
     file
 }
 
+/// A plugin as another version of itself, in a file of its own.
+pub fn version_of(name: &str, version: &str, file: &Path) -> PathBuf {
+    let component = std::fs::read(plugin(name)).unwrap();
+    let (manifest, text) = hotshoe_core::package::read(&component).unwrap();
+    let own = format!("version = \"{}\"", manifest.version);
+    assert!(text.contains(&own), "{name} names its version");
+    let other = text.replacen(&own, &format!("version = \"{version}\""), 1);
+    std::fs::write(file, hotshoe_core::package::embed(&component, &other)).unwrap();
+    file.to_owned()
+}
+
 /// A child process that does not outlive the test.
 pub(super) struct Kept(pub(super) Child);
 
