@@ -12,23 +12,25 @@ use serde::Deserialize;
 
 use crate::tools::{capture, cargo, root, run as run_command, target};
 
-/// The guests: the package's name and its directory.
-const GUESTS: [(&str, &str); 3] = [
-    ("firmware-update", "plugins/firmware-update"),
-    ("diagnostics", "plugins/diagnostics"),
-    ("test-guest", "host/daemon/test-guest"),
+/// The guests: the file's name, the crate's directory, and its features.
+const GUESTS: [(&str, &str, &[&str]); 5] = [
+    ("firmware-update-next", "plugins/firmware-update", &["next-layout"]),
+    ("firmware-update", "plugins/firmware-update", &[]),
+    ("diagnostics-bug", "plugins/diagnostics", &["bug"]),
+    ("diagnostics", "plugins/diagnostics", &[]),
+    ("test-guest", "host/daemon/test-guest", &[]),
 ];
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Builds this guest only, by the name of its package.
+    /// Builds this guest only, by the name of its file.
     guest: Option<String>,
 }
 
 /// A built guest, as `hotshoe build --json` tells of it.
 #[derive(Deserialize)]
 pub(crate) struct Guest {
-    /// `target/guests/<package>.wasm`.
+    /// `target/guests/<name>.wasm`.
     pub(crate) file: PathBuf,
     /// The name in its manifest.
     pub(crate) name: String,
@@ -49,20 +51,21 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Builds all guests, or one.
 pub(crate) fn build(only: Option<&str>) -> Result<Vec<Guest>> {
-    let guests: Vec<_> =
-        GUESTS.iter().filter(|(package, _)| only.is_none_or(|only| only == *package)).collect();
-    let names = GUESTS.map(|(package, _)| package).join(", ");
+    let guests: Vec<_> = GUESTS.iter().filter(|(name, ..)| only.is_none_or(|only| only == *name)).collect();
+    let names = GUESTS.map(|(name, ..)| name).join(", ");
     ensure!(!guests.is_empty(), "there is no guest {}; there are {names}", only.unwrap_or_default());
-    run_command(cargo().args(["build", "--quiet", "--package", "hotshoe"]))?;
+    // Of the whole workspace, so that its dependencies are compiled once and with the features that all need.
+    run_command(cargo().args(["build", "--quiet", "--workspace", "--bin", "hotshoe"]))?;
     let tool = target().join("debug/hotshoe");
-    let build = |(package, directory): &(&str, &str)| -> Result<Guest> {
-        let file = target().join("guests").join(format!("{package}.wasm"));
+    let build = |(name, directory, features): &(&str, &str, &[&str])| -> Result<Guest> {
+        let file = target().join("guests").join(format!("{name}.wasm"));
         let mut command = Command::new(&tool);
         command.args(["build", "--json", "--output"]).arg(&file).arg(root().join(directory));
+        command.args(features.iter().flat_map(|feature| ["--features", *feature]));
         let told = capture(&mut command)?;
         let guest: Guest =
             serde_json::from_str(&told).with_context(|| format!("hotshoe build told {told}"))?;
-        ensure!(guest.traps.is_empty(), "{package} imports {}, which ends its call", guest.traps.join(", "));
+        ensure!(guest.traps.is_empty(), "{name} imports {}, which ends its call", guest.traps.join(", "));
         Ok(guest)
     };
     guests.into_iter().map(build).collect()
@@ -74,10 +77,10 @@ mod tests {
 
     #[test]
     fn each_guest_has_a_manifest_that_the_host_reads() {
-        for (package, directory) in GUESTS {
+        for (name, directory, _) in GUESTS {
             let text = std::fs::read_to_string(root().join(directory).join("plugin.toml")).unwrap();
             let manifest = hotshoe_core::manifest::parse(&text).unwrap();
-            assert!(!manifest.summary.is_empty(), "{package}");
+            assert!(!manifest.summary.is_empty(), "{name}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub(crate) struct Built {
 
 /// Carries out the command.
 pub(crate) fn run(output: &Output, command: &args::Build) -> Result<(), Failure> {
-    let built = build(&command.directory, command.output.as_deref(), output.json())?;
+    let built = build(&command.directory, command.output.as_deref(), &command.features, output.json())?;
     for name in &built.traps {
         output.note(&format!("{name} is imported; a device ends a call that uses it"));
     }
@@ -69,7 +69,12 @@ pub(crate) fn run(output: &Output, command: &args::Build) -> Result<(), Failure>
 
 /// Builds the plugin in a directory; `file` is `target/plugins/PACKAGE.wasm` unless it is given. `quiet` keeps cargo's
 /// progress, not its errors, off standard error.
-pub(crate) fn build(directory: &Path, file: Option<&Path>, quiet: bool) -> Result<Built, Failure> {
+pub(crate) fn build(
+    directory: &Path,
+    file: Option<&Path>,
+    features: &[String],
+    quiet: bool,
+) -> Result<Built, Failure> {
     let path = directory.join("plugin.toml");
     let text = fs::read_to_string(&path).map_err(|error| {
         Failure::new(Exit::NoInput, format!("could not read {}: {error}", path.display())).hint(
@@ -92,7 +97,7 @@ pub(crate) fn build(directory: &Path, file: Option<&Path>, quiet: bool) -> Resul
         return Err(Failure::new(Exit::Data, text).hint("write the same version in both"));
     }
     target::ensure(directory)?;
-    let component = cargo::compile(&package, quiet)?;
+    let component = cargo::compile(&package, features, quiet)?;
     let component = fs::read(&component).map_err(|error| {
         Failure::new(Exit::OsError, format!("could not read {}: {error}", component.display()))
     })?;

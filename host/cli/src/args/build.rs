@@ -24,4 +24,7 @@ pub(crate) struct Build {
     /// The file to write; target/plugins/PACKAGE.wasm otherwise
     #[arg(long, short, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
+    /// Features of the crate to build with; may be given more than once
+    #[arg(long, short = 'F', value_name = "FEATURES")]
+    pub(crate) features: Vec<String>,
 }

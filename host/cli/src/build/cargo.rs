@@ -98,12 +98,15 @@ pub(super) fn package(directory: &Path) -> Result<Package, Failure> {
 }
 
 /// Compiles, and returns where the component lies. What the compiler has to say goes to standard error.
-pub(super) fn compile(package: &Package, quiet: bool) -> Result<PathBuf, Failure> {
+pub(super) fn compile(package: &Package, features: &[String], quiet: bool) -> Result<PathBuf, Failure> {
     let mut cargo = cargo();
     cargo.args(["build", "--lib", "--target", TARGET, "--profile", PROFILE]);
     cargo.args(["--message-format", "json-render-diagnostics", "--manifest-path"]).arg(&package.manifest);
     if quiet {
         cargo.arg("--quiet");
+    }
+    for features in features {
+        cargo.args(["--features", features]);
     }
     if !package.own_profile {
         for setting in SETTINGS {
