@@ -10,6 +10,7 @@ mod layers;
 mod stand;
 mod test;
 mod tools;
+mod tuf_conformance;
 mod wit;
 
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Task {
     Guests(guests::Arguments),
     /// Checks who imports what, and that no file is too long.
     Layers,
+    /// Runs the public conformance suite for TUF clients against the device's verifier.
+    TufConformance(tuf_conformance::Arguments),
     /// Checks the contract in wit/: that it parses, and that every item has words and a version.
     Wit,
 }
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run_bench(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Layers => layers::check(),
+        Task::TufConformance(arguments) => tuf_conformance::check(&arguments),
         Task::Wit => wit::run(),
     };
     if let Err(error) = result {

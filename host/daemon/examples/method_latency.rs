@@ -24,6 +24,7 @@ use hotshoed::{
     hub::{Desired, Outbox, Telemetry},
     plugin::{Engine, EngineSettings, Plugin, Reply},
     state::StateDir,
+    trust::Repositories,
 };
 use serde_json::{Value, json};
 
@@ -93,6 +94,7 @@ async fn mount(arguments: &Arguments, folder: &tempfile::TempDir) -> Result<Plug
             uptime: Arc::new(|| Duration::from_secs(60)),
         },
         unsigned: Unsigned::Deny,
+        repositories: Repositories::none(),
     };
     let file = arguments.guests.join("diagnostics.wasm");
     let component = std::fs::read(&file).with_context(|| format!("could not read {}", file.display()))?;

@@ -1,8 +1,8 @@
 //! The device process: mounts update logic as sandboxed WebAssembly components.
 //!
-//! Who may import what: `core ← {state, artifact, fetch, flash, hub} ← job ← capability ← plugin ← swap ←
+//! Who may import what: `core ← {state, artifact, fetch, flash, hub, trust} ← job ← capability ← plugin ← swap ←
 //! {config, admin, daemon} ← main`.
-//! `artifact` stands on `state`; `fetch` and `flash` stand on both.
+//! `artifact` stands on `state`; `fetch` and `flash` stand on both, `trust` on `state` and `fetch`.
 
 pub mod admin;
 pub mod artifact;
@@ -16,3 +16,4 @@ pub mod job;
 pub mod plugin;
 pub mod state;
 pub mod swap;
+pub mod trust;

@@ -49,6 +49,8 @@ pub enum Vouched {
     Sidecar,
     /// The digest in the request.
     Request,
+    /// A signed target of a repository.
+    Signed,
 }
 
 /// What is remembered about a whole file.

@@ -20,6 +20,7 @@ use crate::flash::Flash;
 use crate::hub::{Desired, Outbox, Telemetry};
 use crate::job::JobRun;
 use crate::state::StateDir;
+use crate::trust::Repositories;
 
 /// How many things of the host (files, stagings, streams) one call may hold at a time.
 const HANDLES: usize = 256;
@@ -42,6 +43,8 @@ pub struct Services {
     pub facts: DeviceFacts,
     /// The policy for images that no signed target covers.
     pub unsigned: Unsigned,
+    /// The signed repositories.
+    pub repositories: Repositories,
 }
 
 /// A mounted plugin, as its capabilities know it.

@@ -13,6 +13,7 @@ use super::bindings::hotshoe::plugin::download::{
 use super::{Context, blocking};
 use crate::artifact::Artifact;
 use crate::fetch::{FetchError, FetchRequest, Trust};
+use crate::trust::TrustError;
 
 /// The longest URL, in bytes.
 const URL_LIMIT: usize = 8192;
@@ -23,7 +24,11 @@ const PHASE: &str = "downloading";
 
 impl download::Host for Context {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Artifact>, Error>> {
-        let request = match self.checked(request) {
+        let checked = match self.checked(request) {
+            Ok(request) => self.signed(request).await,
+            Err(error) => Err(error),
+        };
+        let request = match checked {
             Ok(request) => request,
             Err(error) => return Ok(Err(error)),
         };
@@ -58,6 +63,44 @@ impl Context {
             Purpose::Firmware => Trust::Firmware(self.services.unsigned),
         };
         Ok(FetchRequest { url, digest, size: request.size, trust })
+    }
+}
+
+impl Context {
+    /// An image under a repository's targets is that target: its digest and size are the signed ones, and what the
+    /// request says of them must agree. The grant is asked first, so that a plugin cannot make the host look elsewhere.
+    async fn signed(&mut self, request: FetchRequest) -> Result<FetchRequest, Error> {
+        if !matches!(request.trust, Trust::Firmware(_)) {
+            return Ok(request);
+        }
+        self.tenant.grants.allows_url(&request.url).map_err(Error::Denied)?;
+        let Some(target) = self.services.repositories.resolve(&request.url).await? else {
+            return Ok(request);
+        };
+        if !target.is_firmware() {
+            return Err(Error::Untrusted(format!("the target `{}` is not a firmware image", target.name)));
+        }
+        target.agrees(request.digest.as_ref(), request.size, None)?;
+        tracing::info!(
+            repository = target.repository, target = target.name, digest = %target.digest,
+            "a signed firmware image"
+        );
+        Ok(FetchRequest {
+            digest: Some(target.digest),
+            size: Some(target.length),
+            trust: Trust::Signed,
+            ..request
+        })
+    }
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        match error {
+            TrustError::Unreachable { .. } => Error::Interrupted(error.to_string()),
+            TrustError::State(error) => Error::Io(error.to_string()),
+            other => Error::Untrusted(other.to_string()),
+        }
     }
 }
 

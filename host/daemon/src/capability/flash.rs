@@ -14,7 +14,7 @@ use wasmtime::component::Resource;
 use super::bindings::hotshoe::plugin::flash::{self, Content, Error, Slot, Space};
 use super::{Context, blocking};
 use crate::artifact::Artifact;
-use crate::flash::{self as slots, Flash, FlashError, Staging};
+use crate::flash::{self as slots, Assurance, Flash, FlashError, SignedImage, Staging};
 
 /// What the progress of writing is called where the plugin has not named a phase.
 const PHASE: &str = "writing";
@@ -111,9 +111,19 @@ impl Context {
         let holder = self.holder()?;
         let digest: Digest =
             digest.parse().map_err(|error: DigestError| Error::InvalidDigest(error.to_string()))?;
-        let unsigned = self.services.unsigned;
-        let staging = self.with_flash(move |flash| flash.stage(&slot, &digest, &holder, unsigned)).await?;
+        let assurance = self.assurance(&digest).await;
+        let staging = self.with_flash(move |flash| flash.stage(&slot, &digest, &holder, assurance)).await?;
         Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), flashed: self.tenant.usage.flashed.clone() })
+    }
+
+    /// Who vouches for an image. The repositories are asked each time: what they have withdrawn is not staged anew.
+    async fn assurance(&mut self, digest: &Digest) -> Assurance {
+        match self.services.repositories.vouch(digest).await {
+            Some(target) if target.is_firmware() => {
+                Assurance::Signed(SignedImage { target: target.name, version: target.custom.version })
+            }
+            _ => Assurance::Policy(self.services.unsigned),
+        }
     }
 
     async fn activate_slot(&mut self, slot: String) -> Result<(), Error> {

@@ -35,7 +35,7 @@ pub(super) fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, C
     }
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     /// The directory of the configuration.
     base: PathBuf,
     surroundings: &'a Surroundings,
@@ -51,6 +51,8 @@ impl Check<'_> {
         let hub = self.hub(&file.hub);
         let flash = file.flash.as_ref().and_then(|flash| self.flash(flash));
         let plugins = self.plugins(&file.plugins);
+        let repositories = self.repositories(&file.repositories);
+        self.hardware(&file.hardware);
         if file.restart.command.first().is_some_and(String::is_empty) {
             self.problem("[restart] command: the program is empty");
         }
@@ -79,6 +81,8 @@ impl Check<'_> {
             restart: file.restart.command,
             admin: admin?,
             plugins,
+            hardware: file.hardware,
+            repositories,
         })
     }
 
@@ -268,15 +272,15 @@ impl Check<'_> {
         list
     }
 
-    fn path(&self, path: &Path) -> PathBuf {
+    pub(super) fn path(&self, path: &Path) -> PathBuf {
         self.base.join(path)
     }
 
-    fn problem(&mut self, problem: &str) {
+    pub(super) fn problem(&mut self, problem: &str) {
         self.problems.push(problem.to_owned());
     }
 
-    fn note<T>(&mut self, place: &str, result: Result<T, String>) -> Option<T> {
+    pub(super) fn note<T>(&mut self, place: &str, result: Result<T, String>) -> Option<T> {
         result.map_err(|error| self.problem(&format!("{place}: {error}"))).ok()
     }
 }

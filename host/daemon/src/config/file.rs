@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hotshoe_core::units;
 use serde::Deserialize;
+use url::Url;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +30,19 @@ pub(super) struct File {
     pub(super) admin: Admin,
     #[serde(default)]
     pub(super) plugins: Vec<Plugin>,
+    #[serde(default)]
+    pub(super) hardware: Vec<String>,
+    #[serde(default)]
+    pub(super) repositories: Vec<Repository>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Repository {
+    pub(super) name: String,
+    pub(super) root_file: PathBuf,
+    pub(super) metadata: Url,
+    pub(super) targets: Url,
 }
 
 #[derive(Debug, Deserialize)]

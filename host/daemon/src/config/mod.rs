@@ -13,6 +13,7 @@ mod error;
 mod file;
 mod options;
 mod pem;
+mod repositories;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use hotshoe_core::policy::Policy;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
+
+use crate::trust::RepositorySettings;
 
 pub use admin::AdminConfig;
 pub use error::ConfigError;
@@ -54,6 +57,10 @@ pub struct Config {
     pub admin: AdminConfig,
     /// The plugins to mount.
     pub plugins: Vec<PluginConfig>,
+    /// The ids of this device's hardware, which signed targets name.
+    pub hardware: Vec<String>,
+    /// The signed repositories, the most trusted one first.
+    pub repositories: Vec<RepositorySettings>,
 }
 
 /// How to reach the hub.

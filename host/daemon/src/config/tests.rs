@@ -21,6 +21,11 @@ fn load_with(text: &str, surroundings: &Surroundings) -> (tempfile::TempDir, Res
     write("ca.pem", &root.cert.pem());
     write("key.pem", &root.signing_key.serialize_pem());
     write("policy.toml", "[firmware]\nunsigned = \"digest\"\n");
+    write("root.json", include_str!("../../tests/data/root.json"));
+    write(
+        "forged.json",
+        &include_str!("../../tests/data/root.json").replace("\"version\": 1", "\"version\": 2"),
+    );
     write("typo.toml", "[firmware]\nunsinged = \"digest\"\n");
     let loaded = Config::load(&directory.path().join("device.toml"), surroundings);
     (directory, loaded)
@@ -169,6 +174,49 @@ file = "one.wasm"
         "twice",
     ] {
         assert!(text.contains(word), "{word} is missing in {text}");
+    }
+}
+
+const REPOSITORY: &str = r#"
+[[repositories]]
+name = "main"
+root_file = "root.json"
+metadata = "https://updates.example/metadata/"
+targets = "https://updates.example/targets/"
+"#;
+
+#[test]
+fn signed_repositories_and_what_the_device_is() {
+    let config = load(&format!("hardware = [\"acme-gateway-2\"]\n{SMALLEST}{REPOSITORY}")).unwrap();
+    assert_eq!(config.hardware, ["acme-gateway-2"]);
+    let repository = &config.repositories[0];
+    assert_eq!((config.repositories.len(), repository.name.as_str()), (1, "main"));
+    assert_eq!(repository.targets.as_str(), "https://updates.example/targets/");
+    assert!(repository.root.starts_with(b"{"));
+    assert!(load(SMALLEST).unwrap().repositories.is_empty());
+}
+
+#[test]
+fn what_is_wrong_with_a_repository_is_told() {
+    for (from, to, told) in [
+        ("\"main\"", "\"Main\"", "a-z, 0-9 and dashes"),
+        ("root.json", "nowhere.json", "nowhere.json cannot be read"),
+        ("root.json", "policy.toml", "does not read"),
+        ("root.json", "forged.json", "wrong keys"),
+        ("https://updates.example/metadata/", "http://updates.example/metadata/", "metadata: http://"),
+        ("https://updates.example/targets/", "https://a:b@updates.example/targets/", "without user"),
+        ("https://updates.example/targets/", "https://updates.example/targets/?a=b", "targets: https://"),
+        ("https://updates.example/targets/", "updates", "relative URL without a base"),
+        ("root_file", "root_fil", "did you mean `root_file`?"),
+    ] {
+        let text = problems(&format!("{SMALLEST}{}", REPOSITORY.replace(from, to)));
+        assert!(text.contains(told), "{to}: {text}");
+    }
+    let text = problems(&format!("hardware = [\"a b\"]\n{SMALLEST}{REPOSITORY}{REPOSITORY}"));
+    for told in
+        ["`a b` is not an id", "another repository has this name", "another repository has these targets"]
+    {
+        assert!(text.contains(told), "{text}");
     }
 }
 

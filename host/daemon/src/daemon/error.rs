@@ -8,6 +8,7 @@ use crate::job::JobsError;
 use crate::plugin::EngineError;
 use crate::state::StateError;
 use crate::swap::SwapError;
+use crate::trust::TrustError;
 
 /// What ends the process. Nothing that a plugin, a call or the network does is among it.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,9 @@ pub enum DaemonError {
     /// The plugins cannot be read.
     #[error(transparent)]
     Plugins(#[from] SwapError),
+    /// The signed repositories cannot be set up.
+    #[error("the signed repositories cannot be set up: {0}")]
+    Trust(#[from] TrustError),
     /// The operating system refused something.
     #[error("cannot {action}: {source}")]
     System {
@@ -54,7 +58,8 @@ impl DaemonError {
     pub fn exit_status(&self) -> u8 {
         match self {
             DaemonError::Hub(HubError::Outbox(_) | HubError::Desired(_)) => 74,
-            DaemonError::Hub(_) => 78,
+            DaemonError::Trust(TrustError::State(_)) => 74,
+            DaemonError::Hub(_) | DaemonError::Trust(_) => 78,
             DaemonError::State(_)
             | DaemonError::Artifacts(_)
             | DaemonError::Flash(_)

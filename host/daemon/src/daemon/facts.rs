@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use crate::capability::DeviceFacts;
 
 /// A day after which every clock stands that was ever set: the host did not exist before.
-const BUILT: u64 = 1_795_305_600;
+pub(super) const BUILT: u64 = 1_795_305_600;
 
 /// The wall clock.
 pub(super) fn now() -> Duration {

@@ -26,6 +26,7 @@ use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
 use crate::state::StateDir;
 use crate::swap::{Factory, Plugins, SwapSettings};
+use crate::trust::{Repositories, TrustSettings};
 
 /// How long runs of jobs may take to stop at the end. With the rest it stays under the 10 s after which many an
 /// init loses patience.
@@ -63,6 +64,12 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         let cache = directory(&state, "cache")?;
         Engine::new(EngineSettings::new(config.aot, cache))?
     };
+    let repositories = {
+        let roots = Arc::clone(&config.download.roots);
+        let clock = Arc::new(|| facts::now().as_secs());
+        let settings = TrustSettings::new(config.repositories, config.hardware, roots, clock, facts::BUILT);
+        Repositories::open(settings, &state.subdirectory("trust")?)?
+    };
     let services = Arc::new(Services {
         fetcher: fetcher(&state, config.download)?,
         flash: flash.clone(),
@@ -72,6 +79,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         state: state.subdirectory("plugins")?,
         facts: facts::of_device(device_id),
         unsigned: config.policy.firmware.unsigned,
+        repositories,
     });
 
     let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
@@ -192,6 +200,7 @@ fn fetcher(state: &StateDir, config: DownloadConfig) -> Result<Fetcher, DaemonEr
         stall_timeout: config.stall_timeout,
         backoff: config.backoff,
         retries: config.retries,
+        clock: Some(Arc::new(|| facts::now().as_secs().max(facts::BUILT))),
         ..FetchSettings::default()
     };
     Ok(Fetcher::new(store, config.roots, settings)?)

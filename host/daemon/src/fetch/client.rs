@@ -10,10 +10,15 @@ use reqwest::{
     header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION},
     redirect,
 };
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::UnixTime,
+    time_provider::{DefaultTimeProvider, TimeProvider},
+};
 use url::Url;
 
-use super::{Allow, FetchError, FetchSettings, error::shown};
+use super::{Allow, Clock, FetchError, FetchSettings, Scheme, error::shown};
 
 /// Redirects that are followed.
 const HOPS: usize = 3;
@@ -27,6 +32,21 @@ pub(super) struct Client {
     timeout: std::time::Duration,
 }
 
+/// The time that certificates are judged by.
+struct Time(Clock);
+
+impl TimeProvider for Time {
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs((self.0)())))
+    }
+}
+
+impl std::fmt::Debug for Time {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Time")
+    }
+}
+
 /// Why there is no answer.
 pub(super) enum Failed {
     /// A later try may help.
@@ -36,17 +56,25 @@ pub(super) enum Failed {
 }
 
 impl Client {
-    pub(super) fn new(roots: Arc<RootCertStore>, settings: &FetchSettings) -> Result<Self, FetchError> {
+    pub(super) fn new(
+        roots: Arc<RootCertStore>,
+        settings: &FetchSettings,
+        scheme: Scheme,
+    ) -> Result<Self, FetchError> {
         let unusable =
             |error: &dyn Error| FetchError::Io(format!("cannot set up the HTTPS client: {}", causes(error)));
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let time: Arc<dyn TimeProvider> = match &settings.clock {
+            Some(clock) => Arc::new(Time(clock.clone())),
+            None => Arc::new(DefaultTimeProvider),
+        };
+        let tls = ClientConfig::builder_with_details(Arc::new(ring::default_provider()), time)
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable(&error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
-            .https_only(true)
+            .https_only(scheme == Scheme::Https)
             .http1_only()
             .redirect(redirect::Policy::none())
             .referer(false)

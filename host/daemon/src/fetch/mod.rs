@@ -18,6 +18,7 @@ mod client;
 mod error;
 mod settings;
 mod sidecar;
+mod small;
 mod transfer;
 
 use std::sync::Arc;
@@ -31,7 +32,8 @@ use crate::artifact::{Artifact, ArtifactStore, Key, Vouched};
 use client::Client;
 
 pub use error::FetchError;
-pub use settings::FetchSettings;
+pub use settings::{Clock, FetchSettings};
+pub use small::{ReadError, Reader, Scheme};
 
 /// Whether a URL may be fetched; the text says why not, for the plugin's vendor.
 pub type Allow = dyn Fn(&Url) -> Result<(), String> + Send + Sync;
@@ -59,6 +61,8 @@ pub enum Trust {
     File,
     /// What the policy `firmware.unsigned` says of an image that no signed target covers.
     Firmware(Unsigned),
+    /// A signed target's: digest and size in the request are its own.
+    Signed,
 }
 
 /// Fetches files. Cheap to clone; clones share connections.
@@ -77,7 +81,7 @@ impl Fetcher {
         roots: Arc<RootCertStore>,
         settings: FetchSettings,
     ) -> Result<Self, FetchError> {
-        let client = Client::new(roots, &settings)?;
+        let client = Client::new(roots, &settings, Scheme::Https)?;
         Ok(Self { store, client, settings: Arc::new(settings), received: Counter::default() })
     }
 
@@ -137,6 +141,10 @@ impl Fetcher {
                 Ok((None, Vouched::Nobody))
             }
             (Trust::File, None) => Ok((None, Vouched::Nobody)),
+            (Trust::Signed, Some(digest)) => Ok((Some(digest), Vouched::Signed)),
+            (Trust::Signed, None) => Err(FetchError::Untrusted(format!(
+                "{url} is to be a signed target, and no digest came with it"
+            ))),
             (trust, Some(digest)) => {
                 if trust != Trust::File {
                     tracing::warn!(url, %digest, "unsigned firmware: the digest in the request vouches");

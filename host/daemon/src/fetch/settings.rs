@@ -2,6 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+/// Seconds since 1970. A device whose clock was lost gives one that is not before its time floor.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
 /// Time-outs, retries and rates.
 #[derive(Clone)]
 pub struct FetchSettings {
@@ -26,6 +29,8 @@ pub struct FetchSettings {
     pub progress_every: Duration,
     /// A number in `0.0..1.0` for the jitter of a pause.
     pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
+    /// What servers' certificates are judged by; the system's clock where there is none.
+    pub clock: Option<Clock>,
 }
 
 impl Default for FetchSettings {
@@ -41,6 +46,7 @@ impl Default for FetchSettings {
             longest_backoff: Duration::from_secs(60),
             progress_every: Duration::from_secs(1),
             random: Arc::new(rand::random),
+            clock: None,
         }
     }
 }

@@ -86,6 +86,33 @@ struct SlotRecord {
     /// Bytes that were flushed before this was written.
     written: u64,
     sealed: Option<String>,
+    /// The signed target that vouched for the digest when the slot was opened for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    signed: Option<SignedImage>,
+}
+
+/// Who vouches for an image that is to be staged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Assurance {
+    /// A signed target of a repository.
+    Signed(SignedImage),
+    /// None does: this is the policy for such images.
+    Policy(Unsigned),
+}
+
+impl From<Unsigned> for Assurance {
+    fn from(policy: Unsigned) -> Self {
+        Assurance::Policy(policy)
+    }
+}
+
+/// What is signed of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedImage {
+    /// The target's name.
+    pub target: String,
+    /// Its version, where that is signed.
+    pub version: Option<String>,
 }
 
 /// The device's slots. Cheap to clone.
@@ -167,34 +194,47 @@ impl Flash {
     /// Opens a slot for the image with this digest and takes its lease for this job.
     ///
     /// The same slot and digest go on where the durable bytes end; another digest starts from nothing, and what was
-    /// in the slot is gone. `unsigned` is the policy for images that no signed target covers.
+    /// in the slot is gone.
+    ///
+    /// `assurance` says who vouches for the digest. A signed target that did so when the slot was opened for it first
+    /// goes on to: an update that was cut off may end although its repository cannot be asked any more.
     pub fn stage(
         &self,
         slot: &str,
         digest: &Digest,
         holder: &str,
-        unsigned: Unsigned,
+        assurance: impl Into<Assurance>,
     ) -> Result<Staging, FlashError> {
-        if unsigned == Unsigned::Deny {
+        let found = self.0.slot(slot)?;
+        let mut lease = found.lease();
+        let known = self.0.content(slot)?.filter(|record| record.digest == *digest);
+        let kept = known.as_ref().and_then(|record| record.signed.clone());
+        let assurance = match (assurance.into(), kept) {
+            (Assurance::Policy(_), Some(signed)) => Assurance::Signed(signed),
+            (assurance, _) => assurance,
+        };
+        if assurance == Assurance::Policy(Unsigned::Deny) {
             return Err(FlashError::Untrusted(format!(
                 "no signed target covers the image {digest}, and firmware.unsigned is \"deny\" in the device's \
                  policy: publish the image in a signed repository, or let the operator set it to \"digest\""
             )));
         }
-        let found = self.0.slot(slot)?;
-        let mut lease = found.lease();
         lease.check(slot, holder)?;
         let boot = self.0.record()?;
-        let known = self.0.content(slot)?.filter(|record| record.digest == *digest);
         let sealed = known.as_ref().is_some_and(|record| record.sealed.is_some());
         // What is sealed already will not be written to, armed or not.
         if !sealed || boot.running == slot {
             boot.writable(slot)?;
         }
+        let signed = match &assurance {
+            Assurance::Signed(signed) => Some(signed.clone()),
+            Assurance::Policy(_) => None,
+        };
         let record = match known {
-            Some(record) => record,
-            None => {
-                let record = SlotRecord { digest: digest.clone(), written: 0, sealed: None };
+            Some(record) if record.signed == signed => record,
+            known => {
+                let (written, sealed) = known.map_or((0, None), |record| (record.written, record.sealed));
+                let record = SlotRecord { digest: digest.clone(), written, sealed, signed };
                 self.0.records.write(slot, &record)?;
                 record
             }
@@ -203,7 +243,7 @@ impl Flash {
         lease.generation = lease.generation.saturating_add(1);
         let generation = lease.generation;
         drop(lease);
-        Staging::new(self.0.clone(), found.config.clone(), record, generation, unsigned)
+        Staging::new(self.0.clone(), found.config.clone(), record, generation, assurance)
     }
 
     /// Arms one trial boot of a sealed slot. Durable when it returns; arming it again is well.

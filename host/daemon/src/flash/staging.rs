@@ -8,7 +8,7 @@ use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
 use cap_std::fs::OpenOptions;
 use hotshoe_core::{digest::Digest, policy::Unsigned};
 
-use super::{FlashError, Inner, SlotConfig, SlotRecord};
+use super::{Assurance, FlashError, Inner, SignedImage, SlotConfig, SlotRecord};
 use crate::{
     artifact::{Artifact, Vouched, hash::Hasher},
     fetch::Progress,
@@ -35,7 +35,7 @@ pub struct Staging {
     file: File,
     record: SlotRecord,
     generation: u64,
-    unsigned: Unsigned,
+    assurance: Assurance,
     written: u64,
     /// Bytes the kernel was asked to put on the disk.
     handed_over: u64,
@@ -47,14 +47,14 @@ impl Staging {
         slot: SlotConfig,
         record: SlotRecord,
         generation: u64,
-        unsigned: Unsigned,
+        assurance: Assurance,
     ) -> Result<Self, FlashError> {
         let mut options = OpenOptions::new();
         options.read(true).write(true);
         let file = flash.dir.open_with(&slot.file, &options);
         let file = file.map_err(FlashError::io(format!("open slot {:?}", slot.name)))?.into_std();
         let written = record.written;
-        Ok(Self { flash, slot, file, record, generation, unsigned, written, handed_over: written })
+        Ok(Self { flash, slot, file, record, generation, assurance, written, handed_over: written })
     }
 
     /// Bytes written, counted from the start of the image. The next ones go there.
@@ -132,6 +132,7 @@ impl Staging {
             );
             return Err(FlashError::NotSealed(text));
         }
+        self.agrees(version)?;
         let flash = Arc::clone(&self.flash);
         let name = self.slot.name.clone();
         if self.record.sealed.as_deref() != Some(version) {
@@ -155,6 +156,21 @@ impl Staging {
         Ok(())
     }
 
+    /// Whether the version to seal with is the signed one, or none but a short form of the digest.
+    fn agrees(&self, version: &str) -> Result<(), FlashError> {
+        let Assurance::Signed(SignedImage { target, version: Some(signed) }) = &self.assurance else {
+            return Ok(());
+        };
+        let digest = self.record.digest.to_string();
+        let of_digest = digest.starts_with(version) || self.record.digest.hex().starts_with(version);
+        if version == signed || (of_digest && version.len() >= 8) {
+            return Ok(());
+        }
+        Err(FlashError::Untrusted(format!(
+            "the job says version {version:?} for the target `{target}`, signed is {signed:?}; the two must agree"
+        )))
+    }
+
     /// Whether a file may go into this slot.
     fn accept(&self, artifact: &Artifact) -> Result<(), FlashError> {
         let (needed, available) = (artifact.size(), self.slot.size);
@@ -166,7 +182,7 @@ impl Staging {
             let (expected, actual) = (expected.clone(), actual.clone());
             return Err(FlashError::DigestMismatch { expected, actual });
         }
-        if self.unsigned == Unsigned::Digest && artifact.vouched() == Vouched::Nobody {
+        if self.assurance == Assurance::Policy(Unsigned::Digest) && artifact.vouched() == Vouched::Nobody {
             return Err(FlashError::Untrusted(format!(
                 "nothing vouches for {actual}: the file was fetched without a digest, and firmware.unsigned is \
                  \"digest\" in the device's policy; fetch it as firmware, with a digest or one beside it"

@@ -361,3 +361,29 @@ fn configurations_that_make_no_sense_are_refused() {
         Flash::open(device.dir(), vec![slot("x", "slot-a.img", SIZE), slot("y", "slot-b.img", SIZE)]);
     assert!(matches!(renamed, Err(FlashError::Configuration(_))));
 }
+
+#[test]
+fn a_signed_target_vouches_where_the_policy_denies_also_after_a_restart() {
+    let device = Device::new();
+    let (bytes, digest) = image(1, 1000);
+    let signed = || SignedImage { target: "images/fw.img".into(), version: Some("2.0.0".into()) };
+    let (_store, artifact) = artifact(&bytes, Algorithm::Sha256, Vouched::Signed);
+    device
+        .flash()
+        .stage("b", &digest, "job", Assurance::Signed(signed()))
+        .unwrap()
+        .append(&bytes[..500])
+        .unwrap();
+    // Another process, and the repository cannot be asked.
+    let flash = device.flash();
+    let mut staging = flash.stage("b", &digest, "job", Unsigned::Deny).unwrap();
+    staging.append_artifact(&artifact, QUIET).unwrap();
+    let Err(FlashError::Untrusted(text)) = staging.seal("3.0.0") else { panic!() };
+    assert!(text.contains("3.0.0") && text.contains("2.0.0"), "{text}");
+    staging.seal("2.0.0").unwrap();
+    // A job that names no version seals with a beginning of the digest.
+    staging.seal(&digest.hex()[..12]).unwrap();
+    let (_, other) = image(2, 1000);
+    let refused = flash.stage("b", &other, "job", Unsigned::Deny);
+    assert!(matches!(refused, Err(FlashError::Untrusted(_))), "it vouched for this image alone");
+}

@@ -54,6 +54,7 @@ pub(crate) fn quick() -> FetchSettings {
         longest_backoff: Duration::from_millis(10),
         progress_every: Duration::ZERO,
         random: Arc::new(|| 0.5),
+        clock: None,
     }
 }
 

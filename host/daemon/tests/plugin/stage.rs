@@ -15,6 +15,7 @@ use hotshoed::flash::{Flash, SlotConfig};
 use hotshoed::hub::{Desired, Outbox, Telemetry, TelemetryQueue};
 use hotshoed::plugin::{Engine, EngineSettings, LoadError, Plugin};
 use hotshoed::state::StateDir;
+use hotshoed::trust::Repositories;
 use rustls::RootCertStore;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -147,6 +148,7 @@ impl Stage {
                 }),
             },
             unsigned: Unsigned::Digest,
+            repositories: Repositories::none(),
         };
         let engine = Engine::new(settings).unwrap();
         Stage { engine, services: Arc::new(services), directory, broken, roots, _telemetry: queue }
