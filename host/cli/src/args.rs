@@ -7,6 +7,7 @@ mod check;
 mod device;
 mod firmware;
 mod method;
+mod plugin;
 mod repo;
 mod twin;
 
@@ -19,6 +20,7 @@ pub(crate) use check::Check;
 pub(crate) use device::{Create, DeviceCommand, KeyChoice};
 pub(crate) use firmware::{FirmwareCommand, Update};
 pub(crate) use method::{Invoke, MethodCommand};
+pub(crate) use plugin::{Install, Logs, Metrics, PluginCommand};
 pub(crate) use repo::{Add, Delegate, Init, Place, Publish, Refresh, RepoCommand, RotateRoot};
 pub(crate) use twin::{Patch, TwinCommand, Watch};
 
@@ -29,8 +31,9 @@ Examples:
   hotshoe twin watch pump-7
   hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img
   hotshoe build && hotshoe check target/plugins/pump.wasm --policy policy.toml
+  hotshoe plugin install pump-1.2.0.wasm
 
-What asks a hub needs a connection string; build, check and repo need none. The operator's connection string is taken from --connection-string, --connection-string-file or the
+What asks a hub needs a connection string; build, check, repo, plugin and metrics need none. The operator's connection string is taken from --connection-string, --connection-string-file or the
 environment variable HOTSHOE_CONNECTION_STRING, in this order.
 
 Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
@@ -99,6 +102,11 @@ pub(crate) enum Command {
     /// Signed repositories: make one, add plugins and images, delegate, publish, rotate keys
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// Plugins of this device: install, list, show, grant, roll back, remove, logs
+    #[command(subcommand)]
+    Plugin(PluginCommand),
+    /// Print this device's figures as OpenMetrics text
+    Metrics(Metrics),
 }
 
 /// Reads a device's id: what IoT Hub takes, so that a slip is found here and not at the hub.

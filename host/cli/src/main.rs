@@ -5,6 +5,7 @@
 //! went wrong into one message on stderr and one exit code. The environment, the clock and the terminal are asked here
 //! and in [`connection`] and [`output`] only.
 
+mod admin;
 mod args;
 mod build;
 mod check;
@@ -18,6 +19,7 @@ mod hub;
 mod input;
 mod method;
 mod output;
+mod plugin;
 mod repo;
 mod twin;
 
@@ -69,6 +71,8 @@ fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Command::Build(command) => build::run(output, command),
         Command::Check(command) => check::run(output, command),
         Command::Repo(command) => repo::run(output, command, jiff::Timestamp::now()),
+        Command::Plugin(command) => runtime()?.block_on(plugin::run(output, command)),
+        Command::Metrics(command) => runtime()?.block_on(plugin::metrics(output, command)),
     }
 }
 
@@ -81,9 +85,10 @@ fn with_hub(
     let owner = connection::owner(&arguments.global, std::env::var(connection::VARIABLE).ok())?;
     let tls = connection::tls(arguments.global.ca.as_deref())?;
     let hub = Hub::new(owner, tls, jiff::Timestamp::now)?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(Exit::OsError, format!("could not start: {error}")))?;
-    runtime.block_on(work(Context { hub, output, clock: jiff::Timestamp::now }))
+    runtime()?.block_on(work(Context { hub, output, clock: jiff::Timestamp::now }))
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| Failure::new(Exit::OsError, format!("could not start: {error}")))
 }

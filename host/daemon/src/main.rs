@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
@@ -63,6 +64,7 @@ fn open(config: &Config) -> Result<Dirs, String> {
         state: directory(&config.state)?,
         flash: directory(&flash)?,
         admin: directory(&config.admin.directory)?,
+        open: Arc::new(|path: &Path| Dir::open_ambient_dir(path, ambient_authority())),
     })
 }
 

@@ -5,6 +5,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
+use super::order::OrderError;
+use crate::swap::InstallError;
+
 /// Why a request is not carried out.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Refused {
@@ -28,5 +31,17 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         (status, Json(self.document())).into_response()
+    }
+}
+
+impl From<&OrderError> for Refused {
+    fn from(error: &OrderError) -> Refused {
+        Refused::new(u16::try_from(error.status()).unwrap_or(500), error.code(), error.to_string())
+    }
+}
+
+impl From<InstallError> for Refused {
+    fn from(error: InstallError) -> Refused {
+        Refused::from(&OrderError::Install(error))
     }
 }

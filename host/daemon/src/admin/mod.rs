@@ -9,29 +9,45 @@
 //! | `GET /status` | what `hotshoe.status` says |
 //! | `GET /jobs` | the jobs |
 //! | `GET /metrics` | OpenMetrics text |
+//! | `GET /plugins`, `GET /plugins/NAME` | the plugins, one in detail |
+//! | `POST /plugins[?digest=D]` with a component's bytes | installs it |
+//! | `POST /plugins` with `{name, version?, repository?, digest?, directory?}` as JSON | installs it |
+//! | `POST /plugins/NAME/grant`, `POST /plugins/NAME/rollback`, `DELETE /plugins/NAME` | does that |
 //! | `GET /plugins/NAME/logs?after=N&follow=true` | lines as JSON, one a line |
+//!
+//! An install answers lines of JSON: `{"phase"}` for each step that is done, and `{"done"}` or `{"error"}` at its end.
 //!
 //! A refusal is `{"error": {"code", "message"}}` with the status that its code stands for. Why HTTP: the tools that
 //! read metrics speak it, `curl --unix-socket` is on every desk, and the protocol is not one of ours to maintain. It
 //! listens on no network, and nothing here knows how a plugin is made or run.
 
 mod answer;
+mod install;
 mod logs;
+mod order;
 mod peer;
+mod plugins;
 mod routes;
 mod serve;
 mod socket;
+mod source;
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use futures_util::future::BoxFuture;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::Logs;
 
+pub use order::{Order, OrderError, Orders};
+pub use plugins::outcome;
 pub use socket::{Socket, SocketError};
+pub use source::{NoSource, Signed, Source, SourceError};
 
 /// What the device says of itself.
 pub trait Told: Send + Sync + 'static {
@@ -45,6 +61,9 @@ pub trait Told: Send + Sync + 'static {
     fn metrics(&self) -> String;
 }
 
+/// Opens a directory by its path. Whoever may administer the device may name one on it.
+pub type OpenDirectory = Arc<dyn Fn(&Path) -> io::Result<Dir> + Send + Sync>;
+
 /// What the socket serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin {
@@ -52,6 +71,12 @@ pub struct Admin {
     pub told: Arc<dyn Told>,
     /// The last log lines of the plugins.
     pub logs: Logs,
+    /// Installs plugins, and has them.
+    pub orders: Orders,
+    /// Opens the copies of repositories that orders name.
+    pub open: OpenDirectory,
+    /// Room for one file that is being taken in.
+    pub taking: Arc<Semaphore>,
     /// Cancelled when the process ends: whoever follows something is let go.
     pub ending: CancellationToken,
 }

@@ -5,12 +5,12 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use hotshoe_core::manifest::PluginName;
 use serde_json::Value;
 
 use super::answer::Refused;
-use super::{Admin, logs};
+use super::{Admin, install, logs, plugins};
 
 /// As OpenMetrics has it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -20,6 +20,10 @@ pub(super) fn routes(admin: Admin) -> Router {
         .route("/status", get(status))
         .route("/jobs", get(jobs))
         .route("/metrics", get(metrics))
+        .route("/plugins", get(plugins::list).post(install::install))
+        .route("/plugins/{name}", get(plugins::show).delete(plugins::remove))
+        .route("/plugins/{name}/grant", post(plugins::grant))
+        .route("/plugins/{name}/rollback", post(plugins::rollback))
         .route("/plugins/{name}/logs", get(logs::lines))
         .fallback(nothing)
         .with_state(admin)

@@ -13,10 +13,12 @@ mod error;
 mod facts;
 mod identity;
 mod log;
+mod methods;
 mod native;
 mod service;
 mod settings;
 mod start;
+mod wanted;
 
 pub use error::DaemonError;
 pub use log::start as start_log;

@@ -1,4 +1,4 @@
-//! The host's own methods: `hotshoe.ping` and `hotshoe.status`.
+//! The host's own methods: `hotshoe.ping`, `hotshoe.status` and those about plugins (`methods`).
 //!
 //! No plugin can have a name that begins with `hotshoe.` among its methods answered before these.
 
@@ -12,8 +12,10 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use crate::admin::Told;
+use super::methods;
+use crate::admin::{Orders, Told};
 use crate::flash::{Content, Flash, SlotInfo};
+use crate::hub::Outbox;
 use crate::job::Jobs;
 use crate::swap::{Broken, Plugins};
 
@@ -26,6 +28,8 @@ const STATUS: &str = "hotshoe.status";
 pub(super) struct Native {
     pub(super) started: Instant,
     pub(super) plugins: Plugins,
+    pub(super) orders: Orders,
+    pub(super) outbox: Outbox,
     pub(super) jobs: Jobs,
     pub(super) flash: Flash,
     pub(super) connected: watch::Receiver<bool>,
@@ -39,6 +43,8 @@ impl Native {
         let payload = match name {
             PING => json!({ "echo": payload }),
             STATUS => self.status_document().await,
+            methods::INSTALL => return Some(methods::install(&self.orders, &self.outbox, payload).await),
+            methods::ROLLBACK => return Some(methods::rollback(&self.orders, &self.outbox, payload).await),
             _ => return None,
         };
         Some(MethodResponse { status: 200, payload })

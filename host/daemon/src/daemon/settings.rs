@@ -151,7 +151,7 @@ fn refused(code: i32, text: String) -> Option<Verdict> {
 }
 
 /// The section without the hub's own keys.
-fn plain(section: &Value) -> Value {
+pub(super) fn plain(section: &Value) -> Value {
     match section {
         Value::Object(members) => {
             let own = members.iter().filter(|(key, _)| !key.starts_with('$'));
@@ -162,7 +162,7 @@ fn plain(section: &Value) -> Value {
 }
 
 /// The patch that makes the twin show this acknowledgement, and nothing of an earlier one.
-fn acknowledgement(
+pub(super) fn acknowledgement(
     shown: Option<&Value>,
     section: &str,
     version: u64,

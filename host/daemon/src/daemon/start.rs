@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,8 +15,9 @@ use super::error::DaemonError;
 use super::native::Native;
 use super::service::{self, Signals};
 use super::settings::Settings;
+use super::wanted::Wanted;
 use super::{facts, identity};
-use crate::admin::{Admin, Told};
+use crate::admin::{Admin, NoSource, OpenDirectory, Orders, Told};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
@@ -42,6 +44,8 @@ pub struct Dirs {
     pub flash: Dir,
     /// For the admin socket.
     pub admin: Dir,
+    /// Opens what an order over the admin socket names: a copy of a repository.
+    pub open: OpenDirectory,
 }
 
 /// Runs the device until `SIGTERM` or `SIGINT`.
@@ -107,9 +111,12 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let mut metrics = Registry::default();
     hub_metrics.register(&mut metrics);
     engine.metrics().register(&mut metrics);
+    let orders = Orders { plugins: plugins.clone(), source: Arc::new(NoSource) };
     let native = Arc::new(Native {
         started,
         plugins: plugins.clone(),
+        orders: orders.clone(),
+        outbox: outbox.clone(),
         jobs: jobs.clone(),
         flash,
         connected,
@@ -120,14 +127,23 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         routes: routes.clone(),
         swapped: plugins.changed(),
         jobs: jobs.clone(),
-        desired,
+        desired: desired.clone(),
         outbox: outbox.clone(),
         state: state.subdirectory("settings")?,
+    };
+    let wanted = Wanted {
+        orders: orders.clone(),
+        desired,
+        outbox: outbox.clone(),
+        state: state.subdirectory("wanted")?,
     };
     let ending = CancellationToken::new();
     let admin = Admin {
         told: Arc::clone(&native) as Arc<dyn Told>,
         logs: engine.logs().clone(),
+        orders,
+        open: dirs.open,
+        taking: Arc::new(Semaphore::new(1)),
         ending: ending.clone(),
     };
     // Without it the device can still be reached through the hub.
@@ -142,7 +158,11 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         open: TaskTracker::new(),
     };
     let serving = tokio::spawn(dispatch.clone().serve(calls));
-    let followers = [tokio::spawn(identity::follow(native, outbox)), tokio::spawn(settings.follow())];
+    let followers = [
+        tokio::spawn(identity::follow(native, outbox)),
+        tokio::spawn(settings.follow()),
+        tokio::spawn(wanted.follow()),
+    ];
     service::ready();
     tracing::info!(took_ms = started.elapsed().as_millis() as u64, "ready");
 

@@ -16,6 +16,7 @@ use super::error::InstallError;
 use super::health::Watch;
 use super::loaded::Loaded;
 use super::plugins::{Shared, lock};
+use crate::capability::{Author, Line};
 use crate::plugin::{LoadError, Loading};
 
 /// One plugin.
@@ -200,7 +201,7 @@ impl Shared {
                             return Err(error);
                         }
                     }
-                    tell(&before, &next);
+                    self.tell(&before, &next);
                     seat.set(next.clone());
                 }
                 Effect::Route(digest) => self.route(seat, &digest)?,
@@ -223,6 +224,43 @@ impl Shared {
         }
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
         Ok(())
+    }
+
+    /// Says what has changed, in the device's log and in the plugin's own.
+    fn tell(&self, before: &Record, next: &Record) {
+        let version = |record: &Record| record.live.as_ref().map(|live| live.version.to_string());
+        let (was, is) = (version(before), version(next));
+        let text = if before.live.as_ref().map(|live| &live.digest)
+            != next.live.as_ref().map(|live| &live.digest)
+        {
+            let trouble = next.last.as_ref().map(|last| &last.text);
+            tracing::info!(plugin = %next.name, was, is, trouble, "another version is live");
+            let trouble = trouble.map(|text| format!(": {text}")).unwrap_or_default();
+            match (&was, &is) {
+                (Some(was), Some(is)) => format!("version {is} is live in place of {was}{trouble}"),
+                (None, Some(is)) => format!("version {is} is live{trouble}"),
+                (_, None) => format!("no version is live any more{trouble}"),
+            }
+        } else if before.standing != next.standing {
+            tracing::info!(plugin = %next.name, is, standing = ?next.standing, "the plugin stands differently");
+            match &next.standing {
+                Standing::Quarantined { why, .. } => format!("it is quarantined: {why}"),
+                Standing::Recovering { .. } => "it is back from quarantine, on trial".to_owned(),
+                Standing::Settled => "it has proved itself".to_owned(),
+                Standing::Probation { .. } | Standing::Absent => return,
+            }
+        } else {
+            return;
+        };
+        self.engine.logs().of(&next.name).add(Line {
+            number: 0,
+            at: self.now(),
+            version: is.unwrap_or_default(),
+            author: Author::Host,
+            level: "info",
+            message: text,
+            fields: None,
+        });
     }
 
     /// Sees that a component is on the shelf.
@@ -320,16 +358,4 @@ impl Shared {
 /// The file of a record: a name that ends in `.new` is none of a state file.
 pub(super) fn file_name(record: &Record) -> String {
     record.name.as_str().replace('.', "_")
-}
-
-/// Says in the log what has changed.
-fn tell(before: &Record, next: &Record) {
-    let version = |record: &Record| record.live.as_ref().map(|live| live.version.to_string());
-    let (was, is) = (version(before), version(next));
-    if before.live.as_ref().map(|live| &live.digest) != next.live.as_ref().map(|live| &live.digest) {
-        let trouble = next.last.as_ref().map(|last| &last.text);
-        tracing::info!(plugin = %next.name, was, is, trouble, "another version is live");
-    } else if before.standing != next.standing {
-        tracing::info!(plugin = %next.name, is, standing = ?next.standing, "the plugin stands differently");
-    }
 }

@@ -90,6 +90,20 @@ impl Device {
         fs::read(self.path("flash").join(format!("slot-{name}.img"))).unwrap()
     }
 
+    /// The admin socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("state/admin.sock")
+    }
+
+    /// A version of a plugin as a file: the built one, with `change` made to its manifest.
+    pub fn version_of(&self, name: &str, file: &str, change: impl FnOnce(String) -> String) -> PathBuf {
+        let component = fs::read(plugin(name)).unwrap();
+        let (_, manifest) = hotshoe_core::package::read(&component).unwrap();
+        let path = self.path(file);
+        fs::write(&path, hotshoe_core::package::embed(&component, &change(manifest))).unwrap();
+        path
+    }
+
     /// What the device has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
@@ -110,10 +124,19 @@ impl Device {
     /// Runs the operator's tool over the admin socket: whether it succeeded, and all that it prints.
     pub async fn try_hotshoe(&self, words: &[&str]) -> (bool, String) {
         let mut command = tokio::process::Command::new(program("hotshoe"));
-        command.args(words).env("HOTSHOE_ADMIN_SOCKET", self.path("state/admin.sock"));
+        command.args(words).env("HOTSHOE_ADMIN_SOCKET", self.socket());
         let output = command.stdin(Stdio::null()).output().await.unwrap();
         let text = [output.stdout, output.stderr].concat();
         (output.status.success(), String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Runs `hotshoe` against the admin socket: its exit code, standard output and error.
+    pub async fn exit_of_hotshoe(&self, arguments: &[&str]) -> (i32, String, String) {
+        let mut command = tokio::process::Command::new(program("hotshoe"));
+        command.args(arguments).arg("--socket").arg(self.socket()).stdin(Stdio::null()).kill_on_drop(true);
+        let ran = command.output().await.unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (ran.status.code().unwrap(), text(ran.stdout), text(ran.stderr))
     }
 
     /// `kill -9` of the host; init starts it again.
@@ -206,9 +229,9 @@ impl Drop for Device {
 
 fn policy(setting: &Setting) -> String {
     format!(
-        "[firmware]\nunsigned = \"{}\"\n\n[plugins]\nunsigned = \"allow\"\ndowngrade = true\n\n[plugins.\"*\"]\ndownload = [\"https://localhost:*/images/\"]\n\
+        "[firmware]\nunsigned = \"{}\"\n\n[plugins]\nunsigned = \"{}\"\ndowngrade = true\n\n[plugins.\"*\"]\ndownload = [\"https://localhost:*/images/\"]\n\
          flash = true\nrestart = true\nstorage = \"64KiB\"\ntelemetry = true\n",
-        setting.unsigned
+        setting.unsigned, setting.unsigned_plugins
     )
 }
 

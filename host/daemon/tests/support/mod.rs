@@ -30,6 +30,8 @@ pub const PATIENCE: Duration = Duration::from_secs(90);
 pub struct Setting {
     /// `firmware.unsigned` of the policy.
     pub unsigned: &'static str,
+    /// `plugins.unsigned` of the policy.
+    pub unsigned_plugins: &'static str,
     /// Plugins by the name of their package.
     pub plugins: Vec<&'static str>,
     /// The size of the image in bytes.
@@ -40,6 +42,7 @@ impl Default for Setting {
     fn default() -> Setting {
         Setting {
             unsigned: "digest",
+            unsigned_plugins: "allow",
             plugins: vec!["firmware-update", "diagnostics"],
             image: 6 * 1024 * 1024 + 123,
         }

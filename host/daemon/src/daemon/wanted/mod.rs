@@ -1,0 +1,233 @@
+//! The desired property `hotshoe.plugins`: which version of which plugin is to be live, and what became of it.
+//!
+//! `{"acme/pump": {"version": "1.2.0", "repository"?: "main", "digest"?: "sha256:…"}}`, or `{"remove": true}`; an
+//! entry that is not there leaves the plugin as it is. Each is acknowledged in the plugin's entry of the reported
+//! `hotshoe.plugins` as Plug and Play has it: `value`, `ac` (200 live, 202 under way or held, otherwise why not), `av`, `ad`.
+//!
+//! Promise: an entry is carried out once for each desired version, over restarts too: that it was begun is on the disk
+//! before anything is done, that it ended before it is told. A repository that cannot be reached is asked again, ever
+//! more seldom, until the entry changes. What was told stays true: a version that is rolled back later, or granted
+//! and live at last, changes its acknowledgement. What was carried out once is left alone while its entry is the same.
+//!
+//! How the plugin stands apart from that (`version`, `state`, …) is told by `identity`.
+
+mod entry;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hotshoe_core::swap::Demand;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use self::entry::{DONE, Step, Told, UNDER_WAY, Wish};
+use super::settings::{acknowledgement, plain};
+use crate::admin::{OrderError, Orders};
+use crate::hub::{Backoff, Desired, Outbox};
+use crate::state::StateDir;
+use crate::swap::{InstallError, Installed};
+
+/// The file of what was told.
+const TOLD: &str = "wanted";
+/// The most entries that are looked at: as many as a device has plugins.
+const ENTRIES: usize = 64;
+/// The longest text of an acknowledgement, in characters: a twin holds 32 KiB.
+const TEXT: usize = 256;
+/// How long to wait before a repository is asked again.
+const PAUSE: Backoff = Backoff {
+    floor: Duration::from_secs(1),
+    base: Duration::from_secs(5),
+    cap: Duration::from_secs(15 * 60),
+};
+
+/// Carries the desired plugins out.
+pub(super) struct Wanted {
+    pub(super) orders: Orders,
+    pub(super) desired: Desired,
+    pub(super) outbox: Outbox,
+    pub(super) state: StateDir,
+}
+
+/// What was told of each entry, by its key.
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+struct Record(BTreeMap<String, Told>);
+
+/// Entries to try again, and when.
+type Again = BTreeMap<String, (u32, Instant)>;
+
+impl Wanted {
+    /// Follows the desired properties for as long as the process lives.
+    pub(super) async fn follow(self) {
+        let (mut desired, mut changed) = (self.desired.subscribe(), self.orders.plugins.changed());
+        let state = self.state.clone();
+        let mut record = match spawn_blocking(move || state.read::<Record>(TOLD)).await {
+            Ok(Ok(record)) => record.unwrap_or_default(),
+            _ => Record::default(),
+        };
+        let mut again = Again::new();
+        let mut looked = false;
+        loop {
+            if !looked || desired.has_changed().unwrap_or(false) {
+                looked = true;
+                let document = desired.borrow_and_update().clone();
+                if let Some((version, properties)) = document {
+                    again.clear();
+                    self.look(version, &properties, &mut record, &mut again).await;
+                }
+            }
+            changed.borrow_and_update();
+            self.correct(&mut record).await;
+            let next = again.values().map(|(_, due)| *due).min();
+            let due = async {
+                match next {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                desired = desired.changed() => if desired.is_err() { return },
+                changed = changed.changed() => if changed.is_err() { return },
+                () = due => self.retry(&mut record, &mut again).await,
+            }
+        }
+    }
+
+    /// Carries out what is new in a document.
+    async fn look(&self, version: u64, properties: &Value, record: &mut Record, again: &mut Again) {
+        let none = Map::new();
+        let wanted = properties.pointer("/hotshoe/plugins").and_then(Value::as_object).unwrap_or(&none);
+        let entries = wanted.iter().filter(|(key, value)| !key.starts_with('$') && !value.is_null());
+        let entries: BTreeMap<&String, Value> =
+            entries.take(ENTRIES).map(|(key, value)| (key, plain(value))).collect();
+        let gone: BTreeSet<String> =
+            record.0.keys().filter(|key| !entries.contains_key(key)).cloned().collect();
+        for key in gone {
+            record.0.remove(&key);
+            self.store(record).await;
+            self.patch(&key, json!({ "value": null, "ac": null, "av": null, "ad": null })).await;
+        }
+        for (key, value) in entries {
+            match entry::step(record.0.get(key), &value, version) {
+                Step::Nothing => {}
+                Step::Repeat => {
+                    if let Some(told) = record.0.get(key).cloned() {
+                        self.tell(key, Told { version, ..told }, record).await;
+                    }
+                }
+                Step::GiveUp => {
+                    let text = Some("the device restarted each time this was begun".to_owned());
+                    self.tell(key, Told { value, code: 500, version, text, beginnings: 0 }, record).await;
+                }
+                Step::Begin => self.begin(key, value, version, record, again).await,
+            }
+        }
+    }
+
+    /// Carries one entry out, and tells what became of it.
+    async fn begin(&self, key: &str, value: Value, version: u64, record: &mut Record, again: &mut Again) {
+        let wish = match entry::read(key, &value) {
+            Ok(wish) => wish,
+            Err(text) => {
+                let told = Told { value, code: 400, version, text: Some(text), beginnings: 0 };
+                return self.tell(key, told, record).await;
+            }
+        };
+        let before = record.0.get(key).filter(|told| told.value == value && told.version == version);
+        let beginnings = before.map_or(0, |told| told.beginnings).saturating_add(1);
+        let text = Some("under way".to_owned());
+        let begun = Told { value: value.clone(), code: UNDER_WAY, version, text, beginnings };
+        self.tell(key, begun, record).await;
+        let (code, text) = match self.carry_out(&wish).await {
+            Ok((code, text)) => {
+                again.remove(key);
+                (code, text)
+            }
+            Err(error) if error.is_transient() => {
+                let tries = again.get(key).map_or(0, |(tries, _)| tries.saturating_add(1));
+                let pause = PAUSE.delay(tries, rand::random());
+                again.insert(key.to_owned(), (tries, Instant::now() + pause));
+                (UNDER_WAY, Some(format!("{error}; it is tried again")))
+            }
+            Err(error) => {
+                again.remove(key);
+                (error.status(), Some(error.to_string()))
+            }
+        };
+        tracing::info!(entry = key, version, code, reason = text, "desired plugin acknowledged");
+        self.tell(key, Told { value, code, version, text, beginnings: 0 }, record).await;
+    }
+
+    async fn carry_out(&self, wish: &Wish) -> Result<(i32, Option<String>), OrderError> {
+        match wish {
+            Wish::Install(order) => {
+                let installed = self.orders.named(order, None, Demand::Desired, &|_| {}).await?;
+                Ok(match installed {
+                    Installed::Live(_) | Installed::Unchanged(_) => (DONE, None),
+                    Installed::Held(_, wants) => {
+                        let wants = wants.join(", ");
+                        (UNDER_WAY, Some(format!("held until somebody grants at the device: {wants}")))
+                    }
+                })
+            }
+            Wish::Remove(name) => match self.orders.plugins.remove(name).await {
+                // What is not there, or of the device's own image, is as it is to be.
+                Ok(()) | Err(InstallError::Unknown(_) | InstallError::Factory(_)) => Ok((DONE, None)),
+                Err(error) => Err(error.into()),
+            },
+        }
+    }
+
+    async fn retry(&self, record: &mut Record, again: &mut Again) {
+        let now = Instant::now();
+        let due: Vec<String> =
+            again.iter().filter(|(_, (_, due))| *due <= now).map(|(key, _)| key.clone()).collect();
+        for key in due {
+            match record.0.get(&key).cloned() {
+                Some(told) => self.begin(&key, told.value, told.version, record, again).await,
+                None => drop(again.remove(&key)),
+            }
+        }
+    }
+
+    /// What was told and is not so any more is told anew.
+    async fn correct(&self, record: &mut Record) {
+        let plugins = self.orders.plugins.list();
+        for (key, told) in record.0.clone() {
+            let Ok(wish) = entry::read(&key, &told.value) else { continue };
+            if let Some((code, text)) = entry::correction(&told, &wish, &plugins) {
+                self.tell(&key, Told { code, text, ..told }, record).await;
+            }
+        }
+    }
+
+    /// Disk, then twin.
+    async fn tell(&self, key: &str, mut told: Told, record: &mut Record) {
+        told.text = told.text.map(|text| text.chars().take(TEXT).collect());
+        record.0.insert(key.to_owned(), told.clone());
+        self.store(record).await;
+        let reported = self.outbox.reported();
+        let shown = reported.pointer("/hotshoe/plugins").and_then(|plugins| plugins.get(key));
+        let patch = acknowledgement(shown, key, told.version, &told.value, told.code, told.text.as_deref());
+        match patch.get(key) {
+            Some(entry) => self.patch(key, entry.clone()).await,
+            None => tracing::error!(entry = key, "an acknowledgement has no entry; this is a defect"),
+        }
+    }
+
+    async fn store(&self, record: &Record) {
+        let (state, record) = (self.state.clone(), record.clone());
+        if let Ok(Err(error)) = spawn_blocking(move || state.write(TOLD, &record)).await {
+            tracing::warn!(%error, "what became of desired plugins was not stored; it may be done again");
+        }
+    }
+
+    async fn patch(&self, key: &str, entry: Value) {
+        let mut plugins = Map::new();
+        plugins.insert(key.to_owned(), entry);
+        if let Err(error) = self.outbox.patch(json!({ "hotshoe": { "plugins": plugins } })).await {
+            tracing::warn!(%error, entry = key, "an acknowledgement was not reported");
+        }
+    }
+}
