@@ -67,15 +67,16 @@ impl Wanted {
             _ => Record::default(),
         };
         let mut again = Again::new();
-        let mut looked = false;
+        let mut looked = None;
         loop {
-            if !looked || desired.has_changed().unwrap_or(false) {
-                looked = true;
-                let document = desired.borrow_and_update().clone();
-                if let Some((version, properties)) = document {
-                    again.clear();
-                    self.look(version, &properties, &mut record, &mut again).await;
-                }
+            // The whole document and not its version alone: what a service has replaced is known only later.
+            let document = desired.borrow_and_update().clone();
+            if document != looked
+                && let Some((version, properties)) = &document
+            {
+                again.clear();
+                self.look(*version, properties, &mut record, &mut again).await;
+                looked = document;
             }
             changed.borrow_and_update();
             self.correct(&mut record).await;
