@@ -102,7 +102,8 @@ async fn a_version_that_asks_for_more_is_held_until_it_is_granted() {
 async fn what_is_refused_leaves_the_old_one_serving_and_says_why() {
     let world = world("deny").await;
     let next = world.device.version_of("test-guest", "next.wasm", version("0.2.0"));
-    let (exit, _, stderr) = world.device.exit_of_hotshoe(&["plugin", "install", next.to_str().unwrap()]).await;
+    let (exit, _, stderr) =
+        world.device.exit_of_hotshoe(&["plugin", "install", next.to_str().unwrap()]).await;
     assert!(exit == 77 && stderr.contains("(untrusted)"), "{exit} {stderr}");
     assert!(stderr.contains("plugins.unsigned"), "{stderr}");
 
@@ -113,7 +114,8 @@ async fn what_is_refused_leaves_the_old_one_serving_and_says_why() {
     assert_eq!((exit, &error["error"]["code"]), (65, &json!("digestMismatch")), "{stderr}");
 
     std::fs::write(&next, b"\0asm garbage").unwrap();
-    let (exit, _, stderr) = world.device.exit_of_hotshoe(&["plugin", "install", next.to_str().unwrap()]).await;
+    let (exit, _, stderr) =
+        world.device.exit_of_hotshoe(&["plugin", "install", next.to_str().unwrap()]).await;
     assert!(exit == 65 && stderr.contains("(notAPlugin)"), "{exit} {stderr}");
 
     assert_eq!(world.call("echo", json!("still")).await, (200, json!("still")));
