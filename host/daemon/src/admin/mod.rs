@@ -47,7 +47,7 @@ use crate::capability::Logs;
 pub use order::{Order, OrderError, Orders};
 pub use plugins::outcome;
 pub use socket::{Socket, SocketError};
-pub use source::{NoSource, Signed, Source, SourceError};
+pub use source::{Signed, Source, SourceError};
 
 /// What the device says of itself.
 pub trait Told: Send + Sync + 'static {

@@ -44,24 +44,3 @@ pub trait Source: Send + Sync + 'static {
     /// Who signed a file with this SHA-256; `None` where nobody did.
     fn vouch<'a>(&'a self, digest: &'a Digest) -> BoxFuture<'a, Option<Signed>>;
 }
-
-/// A device without repositories.
-#[derive(Clone, Copy, Debug)]
-pub struct NoSource;
-
-impl Source for NoSource {
-    fn plugin<'a>(
-        &'a self,
-        order: &'a Order,
-        _directory: Option<&'a Dir>,
-    ) -> BoxFuture<'a, Result<(Signed, Bytes), SourceError>> {
-        let message =
-            format!("{} cannot be looked up: no repository is configured on this device", order.name);
-        let error = SourceError { code: "unknownRepository", status: 404, transient: false, message };
-        Box::pin(std::future::ready(Err(error)))
-    }
-
-    fn vouch<'a>(&'a self, _digest: &'a Digest) -> BoxFuture<'a, Option<Signed>> {
-        Box::pin(std::future::ready(None))
-    }
-}

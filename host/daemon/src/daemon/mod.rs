@@ -17,6 +17,7 @@ mod methods;
 mod native;
 mod service;
 mod settings;
+mod signers;
 mod start;
 mod wanted;
 

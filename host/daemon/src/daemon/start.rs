@@ -15,9 +15,10 @@ use super::error::DaemonError;
 use super::native::Native;
 use super::service::{self, Signals};
 use super::settings::Settings;
+use super::signers::Signers;
 use super::wanted::Wanted;
 use super::{facts, identity};
-use crate::admin::{Admin, NoSource, OpenDirectory, Orders, Told};
+use crate::admin::{Admin, OpenDirectory, Orders, Told};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
@@ -74,6 +75,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         let settings = TrustSettings::new(config.repositories, config.hardware, roots, clock, facts::BUILT);
         Repositories::open(settings, &state.subdirectory("trust")?)?
     };
+    let signers = repositories.clone();
     let services = Arc::new(Services {
         fetcher: fetcher(&state, config.download)?,
         flash: flash.clone(),
@@ -111,7 +113,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let mut metrics = Registry::default();
     hub_metrics.register(&mut metrics);
     engine.metrics().register(&mut metrics);
-    let orders = Orders { plugins: plugins.clone(), source: Arc::new(NoSource) };
+    let orders = Orders { plugins: plugins.clone(), source: Arc::new(Signers(signers)) };
     let native = Arc::new(Native {
         started,
         plugins: plugins.clone(),
