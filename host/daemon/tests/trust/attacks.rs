@@ -1,8 +1,7 @@
 //! The attacks of the TUF specification (1.5.2) and what else a repository, a mirror or a network may try.
 //!
-//! Each begins with a device that has taken an honest repository, unless it says that the device is new. Then the
-//! attack, which is refused by its name; and then the honest repository goes on, and the device goes on with it: what was
-//! refused has left nothing behind.
+//! Each begins with a device that has taken an honest repository, unless it is new; after the attack the honest one
+//! goes on, and so does the device.
 
 use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
@@ -59,7 +58,7 @@ fn signed_by(repo: &mut Repo, role: &str, keys: &[Key]) {
     repo.advance();
 }
 
-/// A later release in which only this file is served otherwise.
+/// A later release with this file served otherwise.
 fn serving(repo: &mut Repo, role: &str, served: Served) {
     repo.advance();
     repo.serve(&repo.file(role), served);
@@ -440,7 +439,6 @@ const CASES: &[Case] = &[
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_attack_is_refused_by_its_name_and_leaves_nothing_behind() {
     assert!(CASES.len() >= 40, "{} cases", CASES.len());
-    // Several at a time: some wait for a server that never answers.
     let ran = stream::iter(CASES).map(|case| tokio::spawn(async move { (case.name, run(case).await) }));
     let ran: Vec<_> = ran.buffer_unordered(8).collect().await;
     let ran = ran.into_iter().map(|ran| ran.expect("a case does not panic"));
