@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the main job, watched by a person.
 //!
-//! Builds what it needs, starts a local hub and a device, publishes an image, runs the operator's command and ends with
-//! the twin. Every program is the real one; only boot loader and init are simulated.
+//! Builds what it needs, starts a local hub and a device that takes signed images only, signs and publishes an image, runs
+//! the operator's command and ends with the twin. Every program is the real one; only boot loader and init are simulated.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::{
     guests,
-    stand::{DEVICE, Options, Stand, make_image, sha256},
+    stand::{DEVICE, Options, Stand, make_image},
     tools::{cargo, run},
 };
 
@@ -38,23 +38,22 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     step(&format!("starting a local hub and a device in {}", folder.path().display()));
     let image = prepare_image(folder.path(), arguments.image.as_deref())?;
     let size = fs::metadata(&image)?.len();
-    let options =
-        Options { slot_mib: size.div_ceil(1 << 20).max(1), image_rate: Some("20MiB"), ..Options::default() };
+    let options = Options {
+        slot_mib: size.div_ceil(1 << 20).max(1),
+        image_rate: Some("20MiB"),
+        unsigned: "deny",
+        ..Options::default()
+    };
     let mut stand = Stand::start(folder.path(), &options)?;
     stand.start_device()?;
     stand.await_device()?;
 
     let name = image.file_name().context("the image has no file name")?.to_string_lossy().into_owned();
-    let digest = sha256(&image)?;
-    step(&format!("updating {DEVICE} to {name}, {size} bytes, sha256:{digest}"));
-    run(stand
-        .hotshoe()
-        .args(["firmware", "update", DEVICE, &stand.image_url(&name), "--version", "2.0.0"])
-        .arg("--size")
-        .arg(size.to_string())
-        .arg("--digest")
-        .arg(format!("sha256:{digest}")))
-    .with_context(|| stand.device_log())?;
+    step(&format!("signing {name}, {size} bytes, into a repository of its own (hotshoe repo add, publish)"));
+    let url = stand.publish(&image, "2.0.0")?;
+    step(&format!("updating {DEVICE} from {url}; the device takes signed images only"));
+    run(stand.hotshoe().args(["firmware", "update", DEVICE, &url, "--version", "2.0.0"]))
+        .with_context(|| stand.device_log())?;
 
     if !same_start(&image, &stand.slot("b"))? {
         bail!("slot b does not hold the image; {}", stand.device_log());
@@ -69,16 +68,11 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
 }
 
 fn prepare_image(folder: &Path, given: Option<&Path>) -> Result<PathBuf> {
-    let images = folder.join("images");
-    fs::create_dir_all(&images)?;
-    let Some(given) = given else {
-        let image = images.join("firmware-2.0.0.img");
-        make_image(&image, 64)?;
-        return Ok(image);
-    };
-    let name = given.file_name().with_context(|| format!("{} is not a file", given.display()))?;
-    let image = images.join(name);
-    fs::copy(given, &image).with_context(|| format!("could not read the image {}", given.display()))?;
+    if let Some(given) = given {
+        return Ok(given.to_owned());
+    }
+    let image = folder.join("firmware-2.0.0.img");
+    make_image(&image, 64)?;
     Ok(image)
 }
 

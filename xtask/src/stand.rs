@@ -24,7 +24,7 @@ pub(crate) struct Options {
     pub(crate) profile: &'static str,
     /// The size of each slot in MiB.
     pub(crate) slot_mib: u64,
-    /// `firmware.unsigned` of the policy.
+    /// `firmware.unsigned` of the policy, for images that no signed target covers.
     pub(crate) unsigned: &'static str,
     /// The address that the hub listens on, with the standard port 8883; `localhost` and free ports otherwise.
     pub(crate) address: Option<&'static str>,
@@ -106,6 +106,8 @@ impl Stand {
     }
 
     fn configure(&self, options: &Options) -> Result<()> {
+        run(self.repo("init").stdout(Stdio::null()))?;
+        fs::copy(self.folder.join("images/metadata/1.root.json"), self.folder.join("device/root.json"))?;
         run(self.hotshoe().args(["device", "create", DEVICE]).stdout(Stdio::null()))?;
         let connection = capture(self.hotshoe().args(["device", "connection-string", DEVICE]))?;
         let folder = self.folder.join("device");
@@ -137,6 +139,12 @@ slots = [
 [restart]
 command = ["{bootsim}", "restart", "--pid", "{pid}"]
 
+[[repositories]]
+name = "main"
+root_file = "root.json"
+metadata = "https://{host}:{https}/images/metadata/"
+targets = "https://{host}:{https}/images/targets/"
+
 [[plugins]]
 file = "{guests}/firmware-update.wasm"
 
@@ -144,6 +152,8 @@ file = "{guests}/firmware-update.wasm"
 file = "{guests}/diagnostics.wasm"
 "#,
             mqtt = self.mqtt_port,
+            host = self.host,
+            https = self.https_port,
             slot = options.slot_mib,
             bootsim = bootsim.display(),
             pid = folder.join("bootsim.pid").display(),
@@ -217,6 +227,23 @@ restart = true
         let mut command = Command::new(self.programs.join("hotshoe"));
         command.arg("--connection-string-file").arg(self.owner()).arg("--ca").arg(self.certificate());
         command
+    }
+
+    /// `hotshoe repo …` on the repository that the hub serves under `/images/`; its keys lie elsewhere.
+    pub(crate) fn repo(&self, task: &str) -> Command {
+        let mut command = Command::new(self.programs.join("hotshoe"));
+        command.args(["repo", task, "--repo"]).arg(self.folder.join("images"));
+        command.arg("--keys").arg(self.folder.join("keys"));
+        command
+    }
+
+    /// Signs an image and publishes it; returns the URL under which it is a target.
+    pub(crate) fn publish(&self, image: &Path, version: &str) -> Result<String> {
+        let told = capture(self.repo("add").arg(image).args(["--version", version, "--json"]))?;
+        run(self.repo("publish").stdout(Stdio::null()))?;
+        let told: Value = serde_json::from_str(&told)?;
+        let name = told.get("target").and_then(Value::as_str).context("hotshoe repo add named no target")?;
+        Ok(self.image_url(&format!("targets/{name}")))
     }
 
     /// The file with the owner's connection string.
