@@ -4,6 +4,7 @@
 
 mod build;
 mod check;
+mod dev;
 mod device;
 mod firmware;
 mod method;
@@ -17,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::Build;
 pub(crate) use check::Check;
+pub(crate) use dev::Dev;
 pub(crate) use device::{Create, DeviceCommand, KeyChoice};
 pub(crate) use firmware::{FirmwareCommand, Update};
 pub(crate) use method::{Invoke, MethodCommand};
@@ -33,7 +35,8 @@ Examples:
   hotshoe build && hotshoe check target/plugins/pump.wasm --policy policy.toml
   hotshoe plugin install pump-1.2.0.wasm
 
-What asks a hub needs a connection string; build, check, repo, plugin and metrics need none. The operator's connection string is taken from --connection-string, --connection-string-file or the
+Only what asks a hub needs a connection string: device, method, twin and firmware. The operator's connection
+string is taken from --connection-string, --connection-string-file or the
 environment variable HOTSHOE_CONNECTION_STRING, in this order.
 
 Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
@@ -99,6 +102,8 @@ pub(crate) enum Command {
     Build(Build),
     /// Look at a plugin: what it is, what it asks for, and what a policy would refuse
     Check(Check),
+    /// Work on a plugin: every save is built and swapped in on a device of your own
+    Dev(Dev),
     /// Signed repositories: make one, add plugins and images, delegate, publish, rotate keys
     #[command(subcommand)]
     Repo(RepoCommand),

@@ -11,6 +11,7 @@ mod build;
 mod check;
 mod connection;
 mod context;
+mod dev;
 mod device;
 mod failure;
 mod files;
@@ -70,6 +71,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         }
         Command::Build(command) => build::run(output, command),
         Command::Check(command) => check::run(output, command),
+        Command::Dev(command) => dev::run(output, command),
         Command::Repo(command) => repo::run(output, command, jiff::Timestamp::now()),
         Command::Plugin(command) => runtime()?.block_on(plugin::run(output, command)),
         Command::Metrics(command) => runtime()?.block_on(plugin::metrics(output, command)),
