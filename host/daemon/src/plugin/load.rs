@@ -133,8 +133,13 @@ impl Engine {
         let digest = blake3::hash(component);
         let code = self.0.code(component, digest).await?;
         compiled();
-        let linker = link::link(&code, &manifest.name, &grants, &denials)?;
-        let pre = linker.instantiate_pre(&code).and_then(PluginPre::new).map_err(LoadError::Contract)?;
+        // It takes milliseconds of computing, in which this thread would answer nobody.
+        let (name, allowed, denied) = (manifest.name.clone(), grants.clone(), denials.clone());
+        let linked = blocking(move || {
+            let linker = link::link(&code, &name, &allowed, &denied)?;
+            linker.instantiate_pre(&code).and_then(PluginPre::new).map_err(LoadError::Contract)
+        });
+        let pre = linked.await??;
         for denial in denials {
             tracing::warn!("{denial}");
         }
