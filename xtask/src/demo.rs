@@ -2,6 +2,9 @@
 //!
 //! Builds what it needs, starts a local hub and a device that takes signed images only, signs and publishes an image, runs
 //! the operator's command and ends with the twin. Every program is the real one; only boot loader and init are simulated.
+//! With `--swap` the logic of the update is swapped while it runs, and a bad version undoes itself.
+
+mod swap;
 
 use std::{
     fs,
@@ -23,6 +26,9 @@ pub(crate) struct Arguments {
     /// The image to install; 64 MiB of random bytes otherwise.
     #[arg(long)]
     image: Option<PathBuf>,
+    /// Swap the update logic in the middle of the update, then install a version with a bug.
+    #[arg(long)]
+    swap: bool,
     /// Leave hub and device running at the end, and print how to talk to them.
     #[arg(long)]
     keep: bool,
@@ -51,15 +57,22 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     let name = image.file_name().context("the image has no file name")?.to_string_lossy().into_owned();
     step(&format!("signing {name}, {size} bytes, into a repository of its own (hotshoe repo add, publish)"));
     let url = stand.publish(&image, "2.0.0")?;
-    step(&format!("updating {DEVICE} from {url}; the device takes signed images only"));
-    run(stand.hotshoe().args(["firmware", "update", DEVICE, &url, "--version", "2.0.0"]))
-        .with_context(|| stand.device_log())?;
+    if arguments.swap {
+        swap::during_update(&stand, &url)?;
+    } else {
+        step(&format!("updating {DEVICE} from {url}; the device takes signed images only"));
+        run(stand.hotshoe().args(["firmware", "update", DEVICE, &url, "--version", "2.0.0"]))
+            .with_context(|| stand.device_log())?;
+    }
 
     if !same_start(&image, &stand.slot("b"))? {
         bail!("slot b does not hold the image; {}", stand.device_log());
     }
     step("the slot holds the image byte for byte; the twin's reported properties:");
     println!("{}", serde_json::to_string_pretty(&stand.reported()?)?);
+    if arguments.swap {
+        swap::bad_version(&stand)?;
+    }
     if arguments.keep {
         keep(&mut stand, &folder.keep())?;
     }

@@ -24,7 +24,7 @@ use hotshoed::plugin::Routes;
 use serde_json::json;
 
 use rig::{OPEN, Rig, Setting, version};
-use swaps::{Figures, under_load};
+use swaps::{Figures, Load, under_load};
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
@@ -44,9 +44,18 @@ async fn main() {
         compiling.push(began.elapsed());
     }
     let pointer = pointer(&rig, &made).await;
-    let quiet = under_load(&rig, &made, 0, callers, Duration::from_secs(5)).await;
-    let idle = under_load(&rig, &made, 50, 0, Duration::ZERO).await;
-    let busy = under_load(&rig, &made, usize::try_from(swaps).unwrap(), callers, Duration::ZERO).await;
+    let swaps = usize::try_from(swaps).unwrap();
+    let [all, none, paced] = [
+        Load { callers, every: Duration::ZERO },
+        Load { callers: 0, every: Duration::ZERO },
+        // 1,200 calls a second.
+        Load { callers: 12, every: Duration::from_millis(10) },
+    ];
+    let quiet = under_load(&rig, &made, 0, all, Duration::from_secs(5)).await;
+    let idle = under_load(&rig, &made, 50, none, Duration::ZERO).await;
+    let busy = under_load(&rig, &made, swaps, all, Duration::ZERO).await;
+    let paced_quiet = under_load(&rig, &made, 0, paced, Duration::from_secs(10)).await;
+    let paced = under_load(&rig, &made, swaps, paced, Duration::ZERO).await;
     let (trapped, next_good) = trap_to_good(&rig).await;
     let milliseconds = |time: Duration| time.as_secs_f64() * 1e3;
     let per_second = |figures: &Figures| figures.calls as f64 / figures.took.as_secs_f64();
@@ -63,6 +72,15 @@ async fn main() {
             "swaps_per_second": busy.swaps as f64 / busy.took.as_secs_f64(),
             "wait_median_ms": { "without_swaps": milliseconds(quiet.median), "during_swaps": milliseconds(busy.median) },
             "wait_longest_ms": { "without_swaps": milliseconds(quiet.longest), "during_swaps": milliseconds(busy.longest) },
+            "paced": {
+                "calls": paced.calls,
+                "calls_per_second": per_second(&paced),
+                "lost": paced.lost,
+                "answered_twice": paced.twice,
+                "answered_by_what_was_not_live": paced.never_live,
+                "wait_median_ms": { "without_swaps": milliseconds(paced_quiet.median), "during_swaps": milliseconds(paced.median) },
+                "wait_longest_ms": { "without_swaps": milliseconds(paced_quiet.longest), "during_swaps": milliseconds(paced.longest) },
+            },
             "pointer_us": pointer.as_secs_f64() * 1e6,
             "trap": { "answered_after_ms": milliseconds(trapped), "next_good_answer_after_ms": milliseconds(next_good) },
             "install_to_live_ms": {

@@ -38,7 +38,7 @@ impl Repository {
     pub(super) async fn current(&self) -> Result<Verified, TrustError> {
         let mut asked = self.asked.lock().await;
         let update = self.update();
-        let from_network = matches!(self.source, Source::Network { .. });
+        let from_network = matches!(self.source, Source::Network(_));
         if from_network
             && asked.is_some_and(|asked| asked.elapsed() < self.fresh_for)
             && let Ok(verified) = update.recall().await

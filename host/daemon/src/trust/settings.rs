@@ -7,7 +7,11 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
-    Repositories, TrustError, repository::Repository, source::Source, store::Store, trusted::Trusted,
+    Repositories, TrustError,
+    repository::Repository,
+    source::{Server, Source},
+    store::Store,
+    trusted::Trusted,
 };
 use crate::{
     fetch::{Clock, FetchSettings, Reader, Scheme},
@@ -119,7 +123,11 @@ pub(super) fn open(settings: TrustSettings, state: &StateDir) -> Result<Reposito
         let reader = reader.map_err(|error| refused(error.to_string()))?;
         let targets = base(targets);
         list.push(Repository {
-            source: Source::Network { reader, metadata: base(metadata), targets: targets.clone() },
+            source: Source::Network(Box::new(Server {
+                reader,
+                metadata: base(metadata),
+                targets: targets.clone(),
+            })),
             targets,
             root: root.into(),
             by_digest: settings.file_names == FileNames::ByDigest,

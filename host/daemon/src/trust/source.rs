@@ -13,10 +13,18 @@ use crate::fetch::{ReadError, Reader};
 /// A place of files.
 #[derive(Clone, Debug)]
 pub(super) enum Source {
-    /// A server; both bases end with `/`.
-    Network { reader: Reader, metadata: Url, targets: Url },
+    /// A server.
+    Network(Box<Server>),
     /// A directory with `metadata` and `targets` in it.
     Directory(Arc<Dir>),
+}
+
+/// A server; both bases end with `/`.
+#[derive(Clone, Debug)]
+pub(super) struct Server {
+    pub(super) reader: Reader,
+    pub(super) metadata: Url,
+    pub(super) targets: Url,
 }
 
 impl Source {
@@ -29,7 +37,7 @@ impl Source {
     ) -> Result<Option<Vec<u8>>, TrustError> {
         let path = encoded(file);
         let result = match self {
-            Source::Network { reader, metadata, .. } => ask(reader, metadata, &path, limit).await,
+            Source::Network(server) => ask(&server.reader, &server.metadata, &path, limit).await,
             Source::Directory(dir) => open(dir, format!("metadata/{path}"), limit).await,
         };
         result.map_err(|error| told(error, repository, file))
@@ -45,7 +53,7 @@ impl Source {
         let path: Vec<String> = name.split('/').map(encoded).collect();
         let path = path.join("/");
         let result = match self {
-            Source::Network { reader, targets, .. } => ask(reader, targets, &path, limit).await,
+            Source::Network(server) => ask(&server.reader, &server.targets, &path, limit).await,
             Source::Directory(dir) => open(dir, format!("targets/{path}"), limit).await,
         };
         result.map_err(|error| told(error, repository, name))

@@ -12,8 +12,7 @@ mod methods;
 mod component;
 
 use hotshoe_guest::{
-    Decision, Document, Failure, Job, JobSpec, Outcome, Plugin, RawCheckpoint, Rejection, Reply,
-    Request,
+    Decision, Document, Failure, Job, JobSpec, Outcome, Plugin, RawCheckpoint, Rejection, Reply, Request,
 };
 use serde_json::Value;
 

@@ -5,7 +5,8 @@
 
 use std::hint::black_box;
 
-static MARKER: [u8; 80] = *b"hotshoe-test-marker version=0.1.0 trap-at=0 adopt=ok                            ";
+static MARKER: [u8; 80] =
+    *b"hotshoe-test-marker version=0.1.0 trap-at=0 adopt=ok                            ";
 
 /// The word behind `key=`.
 pub(crate) fn word(key: &str) -> Option<&'static str> {

@@ -82,6 +82,7 @@ impl Stage {
     }
 
     /// A device in a directory that is kept elsewhere, with the compiled code of others.
+    #[allow(dead_code)] // by the tests of swap
     pub(crate) fn sharing(cache: &std::path::Path, directory: TempDir) -> Stage {
         let link = directory.path().join("cache");
         if std::fs::symlink_metadata(&link).is_err() {

@@ -49,12 +49,28 @@ pub(crate) struct Figures {
     pub(crate) install: Duration,
 }
 
-async fn caller(rig: Arc<Rig>, id: u64, stop: Arc<AtomicBool>) -> Seen {
+/// How callers call.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Load {
+    /// How many there are.
+    pub(crate) callers: u64,
+    /// Each calls once in so long, whatever became of the call before: what waits is counted from when the call was due.
+    /// Zero: at once after each answer.
+    pub(crate) every: Duration,
+}
+
+async fn caller(rig: Arc<Rig>, id: u64, every: Duration, stop: Arc<AtomicBool>) -> Seen {
     let mut seen = Seen::default();
     let mut number = id << 32;
+    let mut due = Instant::now();
     while !stop.load(Ordering::Relaxed) {
         number += 1;
-        let began = Instant::now();
+        due += every;
+        match every.is_zero() {
+            true => tokio::task::yield_now().await,
+            false => tokio::time::sleep_until(due.into()).await,
+        }
+        let began = if every.is_zero() { Instant::now() } else { due };
         let Some(plugin) = rig.plugins.routes().lookup("version") else {
             seen.lost.push("nothing answers the method".to_owned());
             continue;
@@ -72,7 +88,6 @@ async fn caller(rig: Arc<Rig>, id: u64, stop: Arc<AtomicBool>) -> Seen {
             }
             other => seen.lost.push(format!("{other:?}")),
         }
-        tokio::task::yield_now().await;
     }
     seen
 }
@@ -82,15 +97,16 @@ pub(crate) async fn under_load(
     rig: &Arc<Rig>,
     made: &[Made; 2],
     swaps: usize,
-    callers: u64,
+    load: Load,
     at_least: Duration,
 ) -> Figures {
     let candidates = [made[0].candidate(), made[1].candidate()];
     let first = rig.summary().version.unwrap().to_string();
     let stop = Arc::new(AtomicBool::new(false));
     let started = Instant::now();
-    let calling: Vec<_> =
-        (1..=callers).map(|id| tokio::spawn(caller(Arc::clone(rig), id, Arc::clone(&stop)))).collect();
+    let calling: Vec<_> = (1..=load.callers)
+        .map(|id| tokio::spawn(caller(Arc::clone(rig), id, load.every, Arc::clone(&stop))))
+        .collect();
 
     // Which version came when: from the moment in which it was asked for.
     let mut history = vec![(started, first)];
