@@ -20,10 +20,17 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// The cargo that runs this program.
+/// The cargo that runs this program, as if it had been started by hand: what cargo tells this program about its own
+/// package would have build scripts of dependencies run again, and all that stands on them compiled again.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.current_dir(root());
+    for (name, _) in std::env::vars_os() {
+        let own = ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|own| name.to_string_lossy().starts_with(own));
+        if own {
+            command.env_remove(name);
+        }
+    }
     command
 }
 

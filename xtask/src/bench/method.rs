@@ -52,7 +52,7 @@ fn through_hub() -> Result<Row> {
     })
 }
 
-fn number(value: &Value, pointer: &str) -> Result<f64> {
+pub(super) fn number(value: &Value, pointer: &str) -> Result<f64> {
     value
         .pointer(pointer)
         .and_then(Value::as_f64)

@@ -6,6 +6,7 @@
 mod install;
 mod method;
 mod process;
+mod swap;
 
 use std::{fs, path::PathBuf};
 
@@ -59,6 +60,9 @@ pub(crate) fn run_bench(arguments: &Arguments) -> Result<()> {
     }
     if wanted("start") || wanted("idle") {
         rows.extend(process::rows()?);
+    }
+    if wanted("swap") {
+        rows.extend(swap::rows()?);
     }
     if wanted("install") {
         rows.extend(install::rows()?);
