@@ -69,7 +69,11 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
         bail!("slot b does not hold the image; {}", stand.device_log());
     }
     step("the slot holds the image byte for byte; the twin's reported properties:");
-    println!("{}", serde_json::to_string_pretty(&stand.reported()?)?);
+    let mut reported = stand.reported()?;
+    if let Some(reported) = reported.as_object_mut() {
+        reported.remove("$metadata");
+    }
+    println!("{}", serde_json::to_string_pretty(&reported)?);
     if arguments.swap {
         swap::bad_version(&stand)?;
     }
