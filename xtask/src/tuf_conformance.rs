@@ -40,7 +40,7 @@ pub(crate) fn check(arguments: &Arguments) -> Result<()> {
         None => fetched(&folder)?,
     };
     let python = environment(&folder, &suite)?;
-    run(cargo().args(["build", "--package", "hotshoed", "--example", "tuf_client"]))?;
+    run(cargo().args(["build", "--workspace", "--example", "tuf_client"]))?;
     let client = target().join("debug/examples/tuf_client");
     fs::copy(root().join("host/daemon/examples/tuf_client.xfails"), client.with_extension("xfails"))
         .context("could not copy the list of expected failures")?;
