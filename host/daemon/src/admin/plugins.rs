@@ -10,7 +10,7 @@ use super::Admin;
 use super::answer::Refused;
 use super::peer::Peer;
 use super::routes::plugin_name;
-use crate::swap::{InstallError, Installed};
+use crate::swap::{InstallError, Installed, Plugins};
 
 pub(super) async fn list(State(admin): State<Admin>) -> Json<Vec<PluginSummary>> {
     Json(admin.orders.plugins.list())
@@ -30,12 +30,8 @@ pub(super) async fn grant(
     Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Refused> {
-    let name = plugin_name(&name)?;
-    let plugins = admin.orders.plugins.clone();
-    let by_name = name.clone();
-    let granted = whole(async move { plugins.grant(&by_name).await }).await;
-    told(peer, "grant", &name, &granted);
-    Ok(Json(outcome(&granted?)))
+    let grant = |plugins: Plugins, name| async move { plugins.grant(&name).await };
+    Ok(Json(outcome(&change(&admin, peer, "grant", &name, grant).await?)))
 }
 
 pub(super) async fn rollback(
@@ -43,12 +39,8 @@ pub(super) async fn rollback(
     Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<PluginSummary>, Refused> {
-    let name = plugin_name(&name)?;
-    let plugins = admin.orders.plugins.clone();
-    let by_name = name.clone();
-    let rolled_back = whole(async move { plugins.rollback(&by_name).await }).await;
-    told(peer, "rollback", &name, &rolled_back);
-    Ok(Json(rolled_back?))
+    let rollback = |plugins: Plugins, name| async move { plugins.rollback(&name).await };
+    Ok(Json(change(&admin, peer, "rollback", &name, rollback).await?))
 }
 
 pub(super) async fn remove(
@@ -56,14 +48,10 @@ pub(super) async fn remove(
     Extension(peer): Extension<Peer>,
     Path(name): Path<String>,
 ) -> Result<Json<Value>, Refused> {
-    let name = plugin_name(&name)?;
-    let plugins = admin.orders.plugins.clone();
-    let by_name = name.clone();
-    let removed = whole(async move { plugins.remove(&by_name).await }).await;
-    told(peer, "remove", &name, &removed);
-    removed?;
+    let remove = |plugins: Plugins, name| async move { plugins.remove(&name).await };
+    change(&admin, peer, "remove", &name, remove).await?;
     // The version of the device's own image, where there is one.
-    let left = admin.orders.plugins.list().into_iter().find(|plugin| plugin.name == name);
+    let left = admin.orders.plugins.list().into_iter().find(|plugin| plugin.name.as_str() == name);
     Ok(Json(json!({ "plugin": left })))
 }
 
@@ -76,16 +64,24 @@ pub fn outcome(installed: &Installed) -> Value {
     }
 }
 
-/// Carries something out to its end, also where whoever asked for it goes away.
-async fn whole<T: Send + 'static>(
-    work: impl Future<Output = Result<T, InstallError>> + Send + 'static,
-) -> Result<T, InstallError> {
-    tokio::spawn(work).await.unwrap_or(Err(InstallError::Busy))
-}
-
-fn told<T>(peer: Peer, change: &'static str, plugin: &PluginName, result: &Result<T, InstallError>) {
-    match result {
+/// Makes a change to its end, also where whoever asked for it goes away, and says in the log whose it was.
+async fn change<T, Work>(
+    admin: &Admin,
+    peer: Peer,
+    change: &'static str,
+    name: &str,
+    work: impl FnOnce(Plugins, PluginName) -> Work,
+) -> Result<T, Refused>
+where
+    T: Send + 'static,
+    Work: Future<Output = Result<T, InstallError>> + Send + 'static,
+{
+    let plugin = plugin_name(name)?;
+    let work = work(admin.orders.plugins.clone(), plugin.clone());
+    let result = tokio::spawn(work).await.unwrap_or(Err(InstallError::Busy));
+    match &result {
         Ok(_) => tracing::info!(%peer, change, %plugin, "changed over the admin socket"),
         Err(error) => tracing::warn!(%peer, change, %plugin, %error, "refused over the admin socket"),
     }
+    Ok(result?)
 }

@@ -33,6 +33,16 @@ impl Swapping {
         Swapping { life, told }
     }
 
+    /// Version 1 is live and runs a job, which has saved a checkpoint.
+    fn with_job(disk: &Disk, adopt: fn(Version, Option<Checkpoint>) -> Adoption) -> Swapping {
+        let mut device = Swapping::start(disk);
+        device.live(ONE, &[], adopt);
+        device.life.accept(None).unwrap().start();
+        assert_eq!(device.next(), (ONE, None));
+        device.until_saved("of 1.0.0");
+        device
+    }
+
     /// Makes a version live; each version runs its own script, and 2 answers so when it is offered a job.
     fn live(&self, live: Version, bad: &[Version], adopt: fn(Version, Option<Checkpoint>) -> Adoption) {
         let guest =
@@ -63,11 +73,7 @@ fn refuses(_: Version, _: Option<Checkpoint>) -> Adoption {
 #[test]
 fn a_job_goes_over_to_the_version_that_adopts_it() {
     let disk = Disk::new();
-    let mut device = Swapping::start(&disk);
-    device.live(ONE, &[], takes);
-    device.life.accept(None).unwrap().start();
-    assert_eq!(device.next(), (ONE, None));
-    device.until_saved("of 1.0.0");
+    let mut device = Swapping::with_job(&disk, takes);
 
     device.live(TWO, &[], takes);
     assert_eq!(device.next(), (TWO, Some("taken over".into())), "it was asked to suspend, and goes on in 2");
@@ -82,11 +88,7 @@ fn a_job_goes_over_to_the_version_that_adopts_it() {
 #[test]
 fn a_job_that_is_refused_stays_with_its_version_and_is_left_alone() {
     let disk = Disk::new();
-    let mut device = Swapping::start(&disk);
-    device.live(ONE, &[], refuses);
-    device.life.accept(None).unwrap().start();
-    assert_eq!(device.next(), (ONE, None));
-    device.until_saved("of 1.0.0");
+    let mut device = Swapping::with_job(&disk, refuses);
 
     device.live(TWO, &[], refuses);
     assert_eq!(device.next(), (ONE, Some("of 1.0.0".into())), "it was asked, refused, and goes on in 1");
@@ -98,11 +100,7 @@ fn a_job_that_is_refused_stays_with_its_version_and_is_left_alone() {
 #[test]
 fn a_job_of_a_version_that_was_rolled_back_is_what_it_was_before() {
     let disk = Disk::new();
-    let mut device = Swapping::start(&disk);
-    device.live(ONE, &[], takes);
-    device.life.accept(None).unwrap().start();
-    assert_eq!(device.next(), (ONE, None));
-    device.until_saved("of 1.0.0");
+    let mut device = Swapping::with_job(&disk, takes);
     device.live(TWO, &[], takes);
     assert_eq!(device.next(), (TWO, Some("taken over".into())));
     device.until_saved("of 2.0.0");
@@ -114,11 +112,7 @@ fn a_job_of_a_version_that_was_rolled_back_is_what_it_was_before() {
 #[test]
 fn the_version_that_runs_a_job_survives_a_kill() {
     let disk = Disk::new();
-    let mut device = Swapping::start(&disk);
-    device.live(ONE, &[], takes);
-    device.life.accept(None).unwrap().start();
-    assert_eq!(device.next(), (ONE, None));
-    device.until_saved("of 1.0.0");
+    let mut device = Swapping::with_job(&disk, takes);
     device.live(TWO, &[], takes);
     device.next();
     device.until_saved("of 2.0.0");
