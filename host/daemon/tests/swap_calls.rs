@@ -8,7 +8,7 @@ mod support;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use support::{Setting, World, version_of};
+use support::{Setting, World, until, version_of};
 
 const SWAPS: usize = 100;
 const CALLERS: u64 = 4;
@@ -75,4 +75,28 @@ async fn a_version_with_a_bug_is_rolled_back_and_the_next_caller_gets_the_old_on
     assert!(trouble.contains("0.2.0"), "{reported:#}");
     let logs = world.device.hotshoe(&["plugin", "logs", "hotshoe.diagnostics"]).await;
     assert!(logs.contains("word_for"), "the trap names the function of the author's source: {logs}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_in_an_install_the_device_and_its_twin_say_the_same_afterwards() {
+    let world = World::start(Setting { plugins: vec!["diagnostics"], ..Setting::default() }).await;
+    let mut versions = ["0.2.0", "0.3.0"].iter().cycle();
+    for phase in ["received", "trusted", "compiled", "linked", "live", "is live"] {
+        let version = versions.next().unwrap();
+        let file = version_of("diagnostics", version, &world.path(&format!("{version}.wasm")));
+        world.device.hotshoe_until(&["plugin", "install", file.to_str().unwrap()], phase).await;
+        let connections = world.device.connections();
+        world.device.kill().await;
+        until("the host is back at the hub", || world.device.connections() > connections).await;
+        let status = world.status_when(|status| status["plugins"][0]["version"].is_string()).await;
+        let live = status["plugins"][0]["version"].clone();
+        assert!(["0.1.0", "0.2.0", "0.3.0"].iter().any(|known| live == *known), "{status:#}");
+        world
+            .until("the twin says what the device says", |reported| {
+                reported["hotshoe"]["plugins"]["hotshoe/diagnostics"]["version"] == live
+            })
+            .await;
+        let (status, body) = world.call("ping", json!(phase)).await;
+        assert_eq!((status, &body["echo"]), (200, &json!(phase)), "{body}");
+    }
 }

@@ -139,6 +139,22 @@ impl Device {
         (ran.status.code().unwrap(), text(ran.stdout), text(ran.stderr))
     }
 
+    /// Starts the operator's tool over the admin socket and waits until it prints this, or ends.
+    pub async fn hotshoe_until(&self, words: &[&str], printed: &str) {
+        use tokio::io::{AsyncBufReadExt, BufReader};
+
+        let mut command = tokio::process::Command::new("sh");
+        command.args(["-c", "exec \"$0\" \"$@\" 2>&1"]).arg(program("hotshoe")).args(words);
+        command.env("HOTSHOE_ADMIN_SOCKET", self.path("state/admin.sock")).kill_on_drop(true);
+        let mut tool = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(tool.stdout.take().unwrap()).lines();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.contains(printed) {
+                return;
+            }
+        }
+    }
+
     /// `kill -9` of the host; init starts it again.
     pub async fn kill(&self) {
         let pid = self.host().await;
