@@ -5,9 +5,10 @@
 //! `hotshoe.plugins` as Plug and Play has it: `value`, `ac` (200 live, 202 under way or held, otherwise why not), `av`, `ad`.
 //!
 //! Promise: an entry is carried out once for each desired version, over restarts too: that it was begun is on the disk
-//! before anything is done, that it ended before it is told. A repository that cannot be reached is asked again, ever
-//! more seldom, until the entry changes. What was told stays true: a version that is rolled back later, or granted
-//! and live at last, changes its acknowledgement. What was carried out once is left alone while its entry is the same.
+//! before anything is done, that it ended before it is told. Where a repository cannot be reached, or the disk does not
+//! keep that, it is tried again, ever more seldom, until the entry changes. What was told stays true: a version that is
+//! rolled back later, or granted and live at last, changes its acknowledgement. What was carried out once is left alone
+//! while its entry is the same.
 //!
 //! How the plugin stands apart from that (`version`, `state`, …) is told by `identity`.
 
@@ -54,8 +55,17 @@ pub(super) struct Wanted {
 #[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
 struct Record(BTreeMap<String, Told>);
 
-/// Entries to try again, and when.
-type Again = BTreeMap<String, (u32, Instant)>;
+/// Entries to try again.
+type Again = BTreeMap<String, Later>;
+
+/// An entry to try again, and when.
+#[derive(Clone)]
+struct Later {
+    value: Value,
+    version: u64,
+    tries: u32,
+    due: Instant,
+}
 
 impl Wanted {
     /// Follows the desired properties for as long as the process lives.
@@ -80,7 +90,7 @@ impl Wanted {
             }
             changed.borrow_and_update();
             self.correct(&mut record).await;
-            let next = again.values().map(|(_, due)| *due).min();
+            let next = again.values().map(|later| later.due).min();
             let due = async {
                 match next {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -132,32 +142,33 @@ impl Wanted {
             Ok(wish) => wish,
             Err(text) => {
                 let told = Told { value, code: 400, version, text: Some(text), beginnings: 0 };
-                return self.tell(key, told, record).await;
+                self.tell(key, told, record).await;
+                return;
             }
         };
         let before = record.0.get(key).filter(|told| told.value == value && told.version == version);
         let beginnings = before.map_or(0, |told| told.beginnings).saturating_add(1);
         let text = Some("under way".to_owned());
         let begun = Told { value: value.clone(), code: UNDER_WAY, version, text, beginnings };
-        self.tell(key, begun, record).await;
-        let (code, text) = match self.carry_out(&wish).await {
-            Ok((code, text)) => {
-                again.remove(key);
-                (code, text)
-            }
-            Err(error) if error.is_transient() => {
-                let tries = again.get(key).map_or(0, |(tries, _)| tries.saturating_add(1));
-                let pause = PAUSE.delay(tries, rand::random());
-                again.insert(key.to_owned(), (tries, Instant::now() + pause));
-                (UNDER_WAY, Some(format!("{error}; it is tried again")))
-            }
-            Err(error) => {
-                again.remove(key);
-                (error.status(), Some(error.to_string()))
-            }
+        let settled = self.tell(key, begun, record).await && {
+            let ended = self.carry_out(&wish).await;
+            let transient = ended.as_ref().is_err_and(OrderError::is_transient);
+            let (code, text) = match ended {
+                Ok(done) => done,
+                Err(error) if transient => (UNDER_WAY, Some(format!("{error}; it is tried again"))),
+                Err(error) => (error.status(), Some(error.to_string())),
+            };
+            tracing::info!(entry = key, version, code, reason = text, "desired plugin acknowledged");
+            let told = Told { value: value.clone(), code, version, text, beginnings: 0 };
+            self.tell(key, told, record).await && !transient
         };
-        tracing::info!(entry = key, version, code, reason = text, "desired plugin acknowledged");
-        self.tell(key, Told { value, code, version, text, beginnings: 0 }, record).await;
+        if settled {
+            again.remove(key);
+        } else {
+            let tries = again.get(key).map_or(0, |later| later.tries.saturating_add(1));
+            let due = Instant::now() + PAUSE.delay(tries, rand::random());
+            again.insert(key.to_owned(), Later { value, version, tries, due });
+        }
     }
 
     async fn carry_out(&self, wish: &Wish) -> Result<(i32, Option<String>), OrderError> {
@@ -183,11 +194,10 @@ impl Wanted {
     async fn retry(&self, record: &mut Record, again: &mut Again) {
         let now = Instant::now();
         let due: Vec<String> =
-            again.iter().filter(|(_, (_, due))| *due <= now).map(|(key, _)| key.clone()).collect();
+            again.iter().filter(|(_, later)| later.due <= now).map(|(key, _)| key.clone()).collect();
         for key in due {
-            match record.0.get(&key).cloned() {
-                Some(told) => self.begin(&key, told.value, told.version, record, again).await,
-                None => drop(again.remove(&key)),
+            if let Some(Later { value, version, .. }) = again.get(&key).cloned() {
+                self.begin(&key, value, version, record, again).await;
             }
         }
     }
@@ -203,11 +213,15 @@ impl Wanted {
         }
     }
 
-    /// Disk, then twin.
-    async fn tell(&self, key: &str, mut told: Told, record: &mut Record) {
+    /// Disk, then memory, then twin. False when the disk did not keep it; nothing was told then.
+    async fn tell(&self, key: &str, mut told: Told, record: &mut Record) -> bool {
         told.text = told.text.map(|text| text.chars().take(TEXT).collect());
-        record.0.insert(key.to_owned(), told.clone());
-        self.store(record).await;
+        let mut after = record.clone();
+        after.0.insert(key.to_owned(), told.clone());
+        if !self.store(&after).await {
+            return false;
+        }
+        *record = after;
         let reported = self.outbox.reported();
         let shown = reported.pointer("/hotshoe/plugins").and_then(|plugins| plugins.get(key));
         let patch = acknowledgement(shown, key, told.version, &told.value, told.code, told.text.as_deref());
@@ -215,12 +229,19 @@ impl Wanted {
             Some(entry) => self.patch(key, entry.clone()).await,
             None => tracing::error!(entry = key, "an acknowledgement has no entry; this is a defect"),
         }
+        true
     }
 
-    async fn store(&self, record: &Record) {
+    async fn store(&self, record: &Record) -> bool {
         let (state, record) = (self.state.clone(), record.clone());
-        if let Ok(Err(error)) = spawn_blocking(move || state.write(TOLD, &record)).await {
-            tracing::warn!(%error, "what became of desired plugins was not stored; it may be done again");
+        match spawn_blocking(move || state.write(TOLD, &record)).await {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "what becomes of desired plugins was not stored");
+                false
+            }
+            // The runtime ends.
+            Err(_) => false,
         }
     }
 
