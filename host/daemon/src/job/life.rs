@@ -14,8 +14,9 @@ use tracing::Instrument;
 
 use super::guest::{Guest, JobHandle, JobRun};
 use super::runner::Shared;
-use super::stand::{Next, next};
+use super::stand::{Next, missing, next};
 use super::twin;
+use crate::state::StateError;
 
 /// One job and all that its task and its runs share.
 pub(super) struct Seat {
@@ -90,18 +91,14 @@ impl Seat {
                 Next::Run(guest) => return Some(guest),
                 Next::Refused(version) => self.refused.store(Some(Arc::new(version))),
                 Next::Change(event) => {
-                    {
-                        let mut job = self.job.lock().await;
-                        let (after, _) = self.decide(job.clone(), event);
-                        self.settle(&mut job, after);
-                    }
-                    if let Flow::Leave = self.store().await {
+                    if let Flow::Leave = self.change(event).await {
                         return None;
                     }
                     self.jobs.moved();
                 }
                 Next::Wait => {
-                    tracing::error!("the job waits for its plugin, which is not mounted");
+                    let why = missing(stand.as_ref(), &job);
+                    tracing::error!(why, "the job is ready and does not run");
                     tokio::select! {
                         changed = stands.changed() => changed.ok()?,
                         () = self.jobs.draining.cancelled() => return None,
@@ -151,6 +148,26 @@ impl Seat {
         }
     }
 
+    /// Gives the job to another version: on the disk first, then for all who look.
+    async fn change(&self, event: Event) -> Flow {
+        let mut failures = 0_u32;
+        loop {
+            let mut job = self.job.lock().await;
+            let (after, _) = self.decide(job.clone(), event.clone());
+            match self.jobs.files.store(&after).await {
+                Ok(()) => {
+                    self.settle(&mut job, after);
+                    return Flow::On;
+                }
+                Err(error) => self.refused_by_disk(&job, &error),
+            }
+            drop(job);
+            if let Flow::Leave = self.pause(&mut failures).await {
+                return Flow::Leave;
+            }
+        }
+    }
+
     /// Writes the job. A disk that refuses is asked again until it takes it or the process ends: what follows
     /// may not happen before.
     async fn store(&self) -> Flow {
@@ -159,17 +176,26 @@ impl Seat {
             let job = self.job.lock().await;
             match self.jobs.files.store(&job).await {
                 Ok(()) => return Flow::On,
-                Err(error) => {
-                    tracing::error!(%error, state = job.summary().state, "the job was not stored; trying again")
-                }
+                Err(error) => self.refused_by_disk(&job, &error),
             }
             drop(job);
-            failures = failures.saturating_add(1);
-            let pause = self.jobs.settings.machine.backoff.pause(failures, self.jobs.moment().random);
-            tokio::select! {
-                () = tokio::time::sleep(pause) => {}
-                () = self.jobs.cut.cancelled() => return Flow::Leave,
+            if let Flow::Leave = self.pause(&mut failures).await {
+                return Flow::Leave;
             }
+        }
+    }
+
+    fn refused_by_disk(&self, job: &Job, error: &StateError) {
+        tracing::error!(%error, state = job.summary().state, "the job was not stored; trying again");
+    }
+
+    /// Waits before the disk is asked again, longer each time.
+    async fn pause(&self, failures: &mut u32) -> Flow {
+        *failures = failures.saturating_add(1);
+        let pause = self.jobs.settings.machine.backoff.pause(*failures, self.jobs.moment().random);
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Flow::On,
+            () = self.jobs.cut.cancelled() => Flow::Leave,
         }
     }
 
