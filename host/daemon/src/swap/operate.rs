@@ -52,8 +52,9 @@ impl Plugins {
         let nothing = InstallError::NothingToRollBackTo(name.clone());
         let going = self.0.runtime.spawn(async move {
             let _operation = operation;
+            let previous = shared.load_previous(&seat).await;
             let changing = shared.changing.lock().await;
-            shared.fetch_previous(&seat).await;
+            shared.take_previous(&changing, &seat, previous);
             let Some(previous) = seat.record().previous else { return Err(nothing) };
             let loaded = seat.loaded().into_iter().find(|loaded| loaded.digest == previous.digest);
             let loaded = loaded.ok_or(InstallError::Missing(previous.digest))?;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hotshoe_core::digest::Digest;
 use hotshoe_core::grants::Grants;
 use hotshoe_core::manifest::PluginName;
-use hotshoe_core::swap::{Effect, Event, Record, Standing, step};
+use hotshoe_core::swap::{Effect, Event, Record, Release, Standing, step};
 use tokio::sync::MutexGuard;
 use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +31,12 @@ struct Inner {
     loaded: Vec<Loaded>,
     /// Of the timer that runs: cancelled when another one is set.
     timer: CancellationToken,
+}
+
+/// The version before, as it could be loaded.
+pub(super) struct Previous {
+    release: Release,
+    loaded: Result<Loaded, InstallError>,
 }
 
 /// What to do when the record cannot be stored.
@@ -132,36 +138,45 @@ impl Shared {
     /// Something has happened to a plugin by itself. What it means is done when this returns.
     pub(super) async fn happened(self: &Arc<Self>, name: &PluginName, event: Event) {
         let Some(seat) = lock(&self.seats).get(name).cloned() else { return };
+        let failing = matches!(event, Event::Struck { .. })
+            && matches!(seat.record().standing, Standing::Probation { .. });
+        // Before the lock: it may compile, and those who fail elsewhere wait for the lock.
+        let previous = if failing { self.load_previous(&seat).await } else { None };
         let changing = self.changing.lock().await;
-        if matches!(event, Event::Struck { .. })
-            && matches!(seat.record().standing, Standing::Probation { .. })
-        {
-            self.fetch_previous(&seat).await;
-        }
+        self.take_previous(&changing, &seat, previous);
         if let Err(error) = self.transition(&changing, &seat, event, None, Unstored::GoOn).await {
             tracing::error!(plugin = %name, %error, "what became of the plugin could not be carried out");
         }
     }
 
-    /// Has the version before ready to be called, where there is one. What cannot be had is forgotten.
-    pub(super) async fn fetch_previous(self: &Arc<Self>, seat: &Seat) {
-        let record = seat.record();
-        let Some(previous) = record.previous.filter(|previous| seat.find(&previous.digest).is_none()) else {
-            return;
-        };
-        let loaded = match self.read(&previous.digest).await {
+    /// Loads the version before, where there is one and it is not ready to be called. For [`Self::take_previous`].
+    pub(super) async fn load_previous(self: &Arc<Self>, seat: &Seat) -> Option<Previous> {
+        let release = seat.record().previous.filter(|previous| seat.find(&previous.digest).is_none())?;
+        let loaded = match self.read(&release.digest).await {
             Ok(component) => {
-                let loading = self.load(&component, &previous.digest, Some(&previous.grants), &|| {}).await;
+                let loading = self.load(&component, &release.digest, Some(&release.grants), &|| {}).await;
                 loading.map_err(InstallError::from)
             }
             Err(error) => Err(error),
         };
-        match loaded {
-            Ok(loaded) => drop(seat.take_in(loaded)),
-            Err(error) => {
-                tracing::error!(plugin = %record.name, version = %previous.version, %error, "the version before cannot be had any more");
-                let lost = Event::Lost { digest: previous.digest };
-                seat.set(step(seat.record(), lost, self.now(), &self.machine).0);
+        Some(Previous { release, loaded })
+    }
+
+    /// Has the version before ready to be called. What cannot be had is forgotten.
+    pub(super) fn take_previous(
+        &self,
+        _changing: &MutexGuard<'_, ()>,
+        seat: &Seat,
+        previous: Option<Previous>,
+    ) {
+        match previous {
+            None => {}
+            Some(Previous { loaded: Ok(loaded), .. }) => drop(seat.take_in(loaded)),
+            Some(Previous { release, loaded: Err(error) }) => {
+                let record = seat.record();
+                tracing::error!(plugin = %record.name, version = %release.version, %error, "the version before cannot be had any more");
+                let lost = Event::Lost { digest: release.digest };
+                seat.set(step(record, lost, self.now(), &self.machine).0);
             }
         }
     }

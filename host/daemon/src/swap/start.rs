@@ -157,7 +157,8 @@ impl Shared {
             return Err(reason);
         }
         if matches!(seat.record().standing, Standing::Probation { .. }) {
-            self.fetch_previous(seat).await;
+            let previous = self.load_previous(seat).await;
+            self.take_previous(&changing, seat, previous);
         }
         self.fetch_older(seat).await;
         if let Some(live) = seat.live() {
