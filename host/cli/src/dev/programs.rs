@@ -26,7 +26,7 @@ impl Programs {
         let find = |name: &str| {
             let path = env::var_os("PATH").unwrap_or_default();
             let places = std::iter::once(beside.clone()).chain(env::split_paths(&path).collect::<Vec<_>>());
-            places.map_while(|place| Some(place.join(name))).find(|file| file.is_file()).ok_or_else(|| {
+            places.map(|place| place.join(name)).find(|file| file.is_file()).ok_or_else(|| {
                 Failure::new(Exit::Unavailable, format!("the program {name} is not there"))
                     .hint(format!("put it beside {} or in PATH", hotshoe.display()))
             })

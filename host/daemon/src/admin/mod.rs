@@ -30,7 +30,6 @@ mod plugins;
 mod routes;
 mod serve;
 mod socket;
-mod source;
 
 use std::io;
 use std::path::Path;
@@ -47,7 +46,6 @@ use crate::capability::Logs;
 pub use order::{Order, OrderError, Orders};
 pub use plugins::outcome;
 pub use socket::{Socket, SocketError};
-pub use source::{Signed, Source, SourceError};
 
 /// What the device says of itself.
 pub trait Told: Send + Sync + 'static {

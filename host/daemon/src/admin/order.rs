@@ -5,8 +5,6 @@
 //! digest, else by the digest that whoever asks has named, else by nobody. Whether that is enough is the policy's to
 //! say (`swap`).
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use cap_std::fs::Dir;
 use hotshoe_core::digest::{Algorithm, Digest};
@@ -16,9 +14,9 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
-use super::source::{Signed, Source, SourceError};
 use crate::artifact::hash::Hasher;
 use crate::swap::{Candidate, InstallError, Installed, Plugins};
+use crate::trust::{Repositories, Target, TrustError};
 
 /// A plugin by its name, out of a repository. As JSON in the payloads of socket and method.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -42,9 +40,11 @@ pub struct Order {
 pub enum OrderError {
     /// It cannot be had from a repository, or is not believed.
     #[error(transparent)]
-    Source(#[from] SourceError),
+    Trust(#[from] TrustError),
     /// The file is not the one that was named.
-    #[error("the file has the digest {found}, and {wanted} was named")]
+    #[error(
+        "the file has the digest {found}, and {wanted} was named; bring that file, or name the digest of this one"
+    )]
     Digest {
         /// What was named.
         wanted: Digest,
@@ -63,7 +63,7 @@ impl OrderError {
     /// The name for programs. Stays as it is over versions.
     pub fn code(&self) -> &'static str {
         match self {
-            OrderError::Source(error) => error.code,
+            OrderError::Trust(error) => error.code(),
             OrderError::Digest { .. } => "digestMismatch",
             OrderError::Install(error) => error.code(),
             OrderError::Interrupted => "busy",
@@ -73,7 +73,7 @@ impl OrderError {
     /// A status in the manner of HTTP.
     pub fn status(&self) -> i32 {
         match self {
-            OrderError::Source(error) => error.status,
+            OrderError::Trust(error) => trust_status(error),
             OrderError::Digest { .. } => 409,
             OrderError::Install(error) => error.status(),
             OrderError::Interrupted => 503,
@@ -83,7 +83,8 @@ impl OrderError {
     /// Whether the same may go well later without anybody doing anything about it.
     pub fn is_transient(&self) -> bool {
         match self {
-            OrderError::Source(error) => error.transient,
+            // Once it is signed anew, a repository that had expired is well by itself.
+            OrderError::Trust(error) => error.is_transient() || matches!(error, TrustError::Freeze { .. }),
             OrderError::Digest { .. } => false,
             // What was rolled back is left alone for a while only.
             OrderError::Install(error) => matches!(
@@ -101,7 +102,7 @@ pub struct Orders {
     /// The plugins.
     pub plugins: Plugins,
     /// Where names are looked up, and who vouches.
-    pub source: Arc<dyn Source>,
+    pub repositories: Repositories,
 }
 
 type Watch<'a> = &'a (dyn Fn(Phase) + Send + Sync);
@@ -118,11 +119,17 @@ impl Orders {
         demand: Demand,
         watch: Watch<'_>,
     ) -> Result<Installed, OrderError> {
-        let (signed, component) = self.source.plugin(order, directory).await?;
+        let repositories = match directory {
+            Some(directory) => self.repositories.offline(directory)?,
+            None => self.repositories.clone(),
+        };
+        let Order { name, version, repository, digest } = order;
+        let target = repositories.plugin(repository.as_deref(), name, version.as_ref()).await?;
+        target.agrees(digest.as_ref(), None, None)?;
         let candidate = Candidate {
-            component,
-            origin: origin(signed),
-            expected: Some((order.name.clone(), order.version.clone())),
+            component: repositories.read(&target).await?.into(),
+            origin: origin(target),
+            expected: Some((name.clone(), version.clone())),
             demand,
         };
         Ok(self.plugins.install(candidate, watch).await?)
@@ -148,8 +155,8 @@ impl Orders {
                 return Err(OrderError::Digest { wanted: wanted.clone(), found });
             }
         }
-        let origin = match self.source.vouch(&sha256).await {
-            Some(signed) => origin(signed),
+        let origin = match self.repositories.vouch(&sha256).await {
+            Some(target) => origin(target),
             None if named.is_some() => Origin::Digest,
             None => Origin::Unsigned,
         };
@@ -157,8 +164,21 @@ impl Orders {
     }
 }
 
-fn origin(signed: Signed) -> Origin {
-    Origin::Signed { repository: signed.repository, target: signed.target }
+fn origin(target: Target) -> Origin {
+    Origin::Signed { repository: target.repository, target: target.name }
+}
+
+fn trust_status(error: &TrustError) -> i32 {
+    match error {
+        TrustError::UnknownRepository { .. } | TrustError::UnknownTarget { .. } => 404,
+        TrustError::WrongHardware { .. } | TrustError::Disagreement { .. } => 409,
+        TrustError::TooLarge { .. } => 413,
+        TrustError::BadTarget { .. } => 422,
+        TrustError::Unreachable { .. } => 503,
+        TrustError::State(_) => 507,
+        // The rest is an attack, or looks like one.
+        _ => 403,
+    }
 }
 
 async fn hash(bytes: &Bytes, algorithm: Algorithm) -> Result<Digest, OrderError> {

@@ -17,7 +17,6 @@ mod methods;
 mod native;
 mod service;
 mod settings;
-mod signers;
 mod start;
 mod wanted;
 

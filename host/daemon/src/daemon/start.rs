@@ -15,7 +15,6 @@ use super::error::DaemonError;
 use super::native::Native;
 use super::service::{self, Signals};
 use super::settings::Settings;
-use super::signers::Signers;
 use super::wanted::Wanted;
 use super::{facts, identity};
 use crate::admin::{Admin, OpenDirectory, Orders, Told};
@@ -75,7 +74,6 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         let settings = TrustSettings::new(config.repositories, config.hardware, roots, clock, facts::BUILT);
         Repositories::open(settings, &state.subdirectory("trust")?)?
     };
-    let signers = repositories.clone();
     let services = Arc::new(Services {
         fetcher: fetcher(&state, config.download)?,
         flash: flash.clone(),
@@ -85,7 +83,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         state: state.subdirectory("plugins")?,
         facts: facts::of_device(device_id),
         unsigned: config.policy.firmware.unsigned,
-        repositories,
+        repositories: repositories.clone(),
     });
 
     let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
@@ -113,7 +111,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let mut metrics = Registry::default();
     hub_metrics.register(&mut metrics);
     engine.metrics().register(&mut metrics);
-    let orders = Orders { plugins: plugins.clone(), source: Arc::new(Signers(signers)) };
+    let orders = Orders { plugins: plugins.clone(), repositories };
     let native = Arc::new(Native {
         started,
         plugins: plugins.clone(),

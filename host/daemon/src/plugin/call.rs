@@ -58,7 +58,7 @@ pub(super) enum Failure {
 
 /// What kind of call it is, and what it may take.
 pub(super) struct Terms {
-    /// `method`, `job`, `settings` or `check`: for spans and metrics.
+    /// `method`, `job`, `settings`, `adopt` or `check`: for spans and metrics.
     pub(super) call: &'static str,
     /// The host's name for the call.
     pub(super) id: String,

@@ -167,14 +167,7 @@ impl Repositories {
     /// # Errors
     /// See [`TrustError`]; bytes that are not those that were signed are dropped.
     pub async fn read(&self, target: &Target) -> Result<Vec<u8>, TrustError> {
-        if target.length > PLUGIN_LIMIT {
-            let (target, length) = (target.name.clone(), target.length);
-            return Err(TrustError::TooLarge { target, length, limit: PLUGIN_LIMIT });
-        }
-        let file = target.file();
-        let bytes = self.one(&target.repository)?.bytes(&file).await?;
-        target::check(&file, &target.custom.digests, &bytes)?;
-        Ok(bytes)
+        self.verified(&target.file(), &target.custom.digests).await
     }
 
     /// Brings the metadata of a repository up to date.
@@ -199,13 +192,7 @@ impl Repositories {
     /// # Errors
     /// See [`TrustError`].
     pub async fn bytes(&self, file: &SignedFile) -> Result<Vec<u8>, TrustError> {
-        if file.length > PLUGIN_LIMIT {
-            let (target, length) = (file.name.clone(), file.length);
-            return Err(TrustError::TooLarge { target, length, limit: PLUGIN_LIMIT });
-        }
-        let bytes = self.one(&file.repository)?.bytes(file).await?;
-        target::check(file, &[], &bytes)?;
-        Ok(bytes)
+        self.verified(file, &[]).await
     }
 
     /// What this device keeps of a repository's metadata, for people to look at.
@@ -214,6 +201,16 @@ impl Repositories {
     /// There is no such repository, or the disk refuses.
     pub async fn kept(&self, repository: &str) -> Result<Vec<Kept>, TrustError> {
         self.one(repository)?.kept().await
+    }
+
+    async fn verified(&self, file: &SignedFile, further: &[Digest]) -> Result<Vec<u8>, TrustError> {
+        if file.length > PLUGIN_LIMIT {
+            let (target, length) = (file.name.clone(), file.length);
+            return Err(TrustError::TooLarge { target, length, limit: PLUGIN_LIMIT });
+        }
+        let bytes = self.one(&file.repository)?.bytes(file).await?;
+        target::check(file, further, &bytes)?;
+        Ok(bytes)
     }
 
     async fn find(&self, repository: &Repository, name: &TargetName) -> Result<Target, TrustError> {

@@ -102,9 +102,11 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T, TrustError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
-        Err(error) => Err(TrustError::Unreachable {
-            repository: String::new(),
-            reason: format!("the host is shutting down: {error}"),
-        }),
+        // The runtime ends.
+        Err(error) => Err(TrustError::State(StateError::Io {
+            name: "trust".to_owned(),
+            action: "reach",
+            source: std::io::Error::other(error),
+        })),
     }
 }
