@@ -15,6 +15,7 @@ use crate::tools::{capture, cargo, root};
 
 /// The modules of the device process; a module may use those of its own rank and below.
 const RANKS: &[(&str, u8)] = &[
+    ("disk", 0),
     ("state", 1),
     ("artifact", 1),
     ("fetch", 1),

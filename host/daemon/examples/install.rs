@@ -40,7 +40,7 @@ async fn main() -> Result<()> {
     let artifact = fetcher.fetch(&request, &|_| Ok(()), &|_, _| ()).await?;
 
     let slots = ["a", "b"].map(|name| SlotConfig { name: name.into(), file: format!("{name}.img"), size });
-    let flash = Flash::open(directory(folder, "flash")?, slots.into())?;
+    let flash = Flash::open(Arc::new(directory(folder, "flash")?), slots.into())?;
     tokio::task::spawn_blocking(move || -> Result<()> {
         let mut staging = flash.stage("b", &digest, "bench", Unsigned::Digest)?;
         staging.append_artifact(&artifact, &|_, _| ())?;

@@ -77,7 +77,7 @@ async fn mount(arguments: &Arguments, folder: &tempfile::TempDir) -> Result<Plug
     let roots = Arc::new(rustls::RootCertStore::empty());
     let services = Services {
         fetcher: Fetcher::new(store, roots, FetchSettings::default())?,
-        flash: Flash::open(dir("flash")?, Vec::new())?,
+        flash: Flash::open(Arc::new(dir("flash")?), Vec::new())?,
         outbox: Outbox::open(state.subdirectory("hub")?)?,
         telemetry,
         desired: Desired::open(state.subdirectory("hub")?)?,

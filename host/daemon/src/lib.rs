@@ -2,13 +2,15 @@
 //!
 //! Who may import what: `core ← {state, artifact, fetch, flash, hub, trust} ← job ← capability ← plugin ← swap ←
 //! {config, admin, daemon} ← main`.
-//! `artifact` stands on `state`; `fetch` and `flash` stand on both, `trust` on `state` and `fetch`.
+//! Below all stands `disk`. `artifact` stands on `state`; `fetch` and `flash` stand on both, `trust` on `state` and
+//! `fetch`.
 
 pub mod admin;
 pub mod artifact;
 pub mod capability;
 pub mod config;
 pub mod daemon;
+pub mod disk;
 pub mod fetch;
 pub mod flash;
 pub mod hub;

@@ -6,6 +6,7 @@ use std::{
     io::{BufRead, BufReader, Lines},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
+    sync::Arc,
 };
 
 use cap_std::{ambient_authority, fs::Dir};
@@ -84,8 +85,11 @@ fn flash(folder: &Path) -> Flash {
     let path = folder.join("flash");
     std::fs::create_dir_all(&path).unwrap();
     let slot = |name: &str| SlotConfig { name: name.into(), file: format!("{name}.img"), size: 4096 };
-    Flash::open(Dir::open_ambient_dir(path, ambient_authority()).unwrap(), vec![slot("a"), slot("b")])
-        .unwrap()
+    Flash::open(
+        Arc::new(Dir::open_ambient_dir(path, ambient_authority()).unwrap()),
+        vec![slot("a"), slot("b")],
+    )
+    .unwrap()
 }
 
 fn armed() -> tempfile::TempDir {

@@ -9,6 +9,7 @@
 use std::{
     path::Path,
     process::{Command, Stdio},
+    sync::Arc,
 };
 
 use cap_std::{ambient_authority, fs::Dir};
@@ -41,7 +42,7 @@ fn digest() -> Digest {
 
 fn flash(folder: &Path) -> Result<Flash, String> {
     let slot = |name: &str| SlotConfig { name: name.into(), file: name.into(), size: 200_000 };
-    Flash::open(dir(folder, "flash"), vec![slot("a"), slot("b")]).map_err(|error| error.to_string())
+    Flash::open(Arc::new(dir(folder, "flash")), vec![slot("a"), slot("b")]).map_err(|error| error.to_string())
 }
 
 /// All that an update writes, from the job's record to the confirmed boot. Tells each step that was acknowledged.
@@ -73,7 +74,7 @@ fn install(folder: &Path, done: &mut dyn FnMut(&'static str)) -> Result<(), Stri
         done("sealed");
         flash.activate("b", "job").map_err(|error| text(&error))?;
         done("activated");
-        boot(&dir(folder, "flash")).map_err(|error| text(&error))?;
+        boot(Arc::new(dir(folder, "flash"))).map_err(|error| text(&error))?;
         done("booted");
     }
     flash.confirm().map_err(|error| text(&error))?;

@@ -1,8 +1,10 @@
 //! Hashing as bytes come by, in either algorithm.
 
-use std::{fs::File, io, os::unix::fs::FileExt};
+use std::io;
 
 use hotshoe_core::digest::{Algorithm, Digest};
+
+use crate::disk::Volume;
 
 /// How much is read at once to hash a file: large enough for both algorithms' fast paths.
 const CHUNK: usize = 1024 * 1024;
@@ -49,14 +51,14 @@ impl Hasher {
         }
     }
 
-    /// Adds the first `length` bytes of a file, in pieces. An error if the file is shorter.
-    pub fn update_from(&mut self, file: &File, length: u64) -> io::Result<()> {
+    /// Adds the first `length` bytes of a volume, in pieces. An error if it is shorter.
+    pub fn update_from(&mut self, volume: &dyn Volume, length: u64) -> io::Result<()> {
         let mut buffer = vec![0; CHUNK];
         let mut offset = 0;
         while offset < length {
             let wanted = usize::try_from(length.saturating_sub(offset)).unwrap_or(CHUNK).min(CHUNK);
             let (piece, _) = buffer.split_at_mut(wanted);
-            file.read_exact_at(piece, offset)?;
+            volume.read_at(piece, offset)?;
             self.update(piece);
             offset = offset.saturating_add(wanted as u64);
         }

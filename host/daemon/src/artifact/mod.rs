@@ -32,7 +32,7 @@ use hotshoe_core::digest::Digest;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
-use crate::state::{StateDir, disk};
+use crate::{disk, state::StateDir};
 
 pub use error::ArtifactError;
 pub use handle::Artifact;
@@ -104,14 +104,13 @@ impl ArtifactStore {
     ///
     /// What does not belong together (a record without its file, a file without a digest for a name) is removed.
     pub fn open(dir: Dir, limit: u64) -> Result<Self, ArtifactError> {
-        let state = StateDir::new(dir);
-        let folder = |name: &str| -> Result<StateDir, ArtifactError> { Ok(state.subdirectory(name)?) };
-        let clone = |state: &StateDir| state.dir().try_clone().map_err(ArtifactError::io("open a directory"));
+        let folder =
+            |name: &str| disk::subdirectory(&dir, name).map_err(ArtifactError::io("open a directory"));
         let inner = Inner {
-            whole: clone(&folder("whole")?)?,
-            records: folder("records")?,
-            partial: clone(&folder("partial")?)?,
-            journal: folder("journal")?,
+            whole: folder("whole")?,
+            records: StateDir::new(folder("records")?),
+            partial: folder("partial")?,
+            journal: StateDir::new(folder("journal")?),
             limit,
             books: Mutex::default(),
             released: Arc::default(),

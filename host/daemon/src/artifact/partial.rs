@@ -15,7 +15,7 @@ use super::{
     hash::Hasher,
     journal::Journal,
 };
-use crate::state::disk;
+use crate::disk;
 
 /// How many bytes are written between two flushes, if the disk keeps up: what a power cut costs at least.
 pub(super) const FLUSH_STEP: u64 = 8 * 1024 * 1024;

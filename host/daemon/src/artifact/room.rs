@@ -5,7 +5,7 @@ use std::io;
 use cap_std::fs::{Dir, MetadataExt};
 
 use super::{ArtifactError, ArtifactStore, Books, Entry, Inner, Record, journal::Journal};
-use crate::state::disk;
+use crate::disk;
 
 impl ArtifactStore {
     /// Sets `bytes` in all aside for a file on its way, collecting what nobody holds.

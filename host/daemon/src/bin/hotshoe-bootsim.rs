@@ -12,13 +12,17 @@ use std::{
     fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use cap_std::{ambient_authority, fs::Dir};
 use clap::{Args, Parser};
-use hotshoed::flash::boot::{Booted, boot};
+use hotshoed::{
+    disk::Folder,
+    flash::boot::{Booted, boot},
+};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     process::{Child, Command},
@@ -119,10 +123,11 @@ impl Run {
         fs::create_dir_all(&self.flash).with_context(|| format!("cannot make {}", self.flash.display()))?;
         let flash = Dir::open_ambient_dir(&self.flash, ambient_authority())
             .with_context(|| format!("cannot open {}", self.flash.display()))?;
+        let flash: Arc<dyn Folder> = Arc::new(flash);
         let mut wishes = Wishes::new()?;
         replace(&self.pid, &format!("{}\n", std::process::id()))?;
         loop {
-            let Booted { slot, trial } = boot(&flash).context("cannot boot")?;
+            let Booted { slot, trial } = boot(Arc::clone(&flash)).context("cannot boot")?;
             replace(&self.boot_id, &boot_id())?;
             let slot = slot.unwrap_or_else(|| "(first)".to_owned());
             eprintln!("hotshoe-bootsim: booted slot {slot}{}", if trial { ", on trial" } else { "" });

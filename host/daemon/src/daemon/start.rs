@@ -21,6 +21,7 @@ use crate::admin::{Admin, OpenDirectory, Orders, Told};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
+use crate::disk;
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::flash::{Flash, SlotConfig};
 use crate::hub::{self, Hub, HubSettings, Transport};
@@ -55,7 +56,8 @@ pub struct Dirs {
 pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let started = Instant::now();
     let mut signals = Signals::new()?;
-    let state = StateDir::new(dirs.state);
+    let directory = |name: &str| directory(&dirs.state, name);
+    let state = StateDir::new(dirs.state.try_clone().map_err(unreachable)?);
     let shutdown = CancellationToken::new();
     let device_id = config.hub.connection.device.clone().unwrap_or_default();
     let (hub, session) = hub::start(hub_settings(config.hub), state.subdirectory("hub")?, shutdown.clone())?;
@@ -63,9 +65,9 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
 
     let slots = config.flash.as_ref().map(slot_configs).unwrap_or_default();
     let has_slots = !slots.is_empty();
-    let flash = Flash::open(dirs.flash, slots)?;
+    let flash = Flash::open(Arc::new(dirs.flash), slots)?;
     let engine = {
-        let cache = directory(&state, "cache")?;
+        let cache = directory("cache")?;
         Engine::new(EngineSettings::new(config.aot, cache))?
     };
     let repositories = {
@@ -75,7 +77,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         Repositories::open(settings, &state.subdirectory("trust")?)?
     };
     let services = Arc::new(Services {
-        fetcher: fetcher(&state, config.download)?,
+        fetcher: fetcher(directory("artifacts")?, config.download)?,
         flash: flash.clone(),
         outbox: outbox.clone(),
         telemetry,
@@ -101,7 +103,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         machine: hotshoe_core::swap::Settings::default(),
         clock: Arc::new(facts::now_milliseconds),
         state: state.subdirectory("swap")?,
-        shelf: directory(&state, "shelf")?,
+        shelf: directory("shelf")?,
     };
     let factory = config.plugins.into_iter();
     let factory = factory.map(|plugin| Factory { file: plugin.file, settings: plugin.settings }).collect();
@@ -214,8 +216,8 @@ fn hub_settings(config: HubConfig) -> HubSettings {
     settings
 }
 
-fn fetcher(state: &StateDir, config: DownloadConfig) -> Result<Fetcher, DaemonError> {
-    let store = ArtifactStore::open(directory(state, "artifacts")?, config.limit)?;
+fn fetcher(directory: Dir, config: DownloadConfig) -> Result<Fetcher, DaemonError> {
+    let store = ArtifactStore::open(directory, config.limit)?;
     let settings = FetchSettings {
         stall_timeout: config.stall_timeout,
         backoff: config.backoff,
@@ -233,7 +235,10 @@ fn slot_configs(flash: &FlashConfig) -> Vec<SlotConfig> {
         .collect()
 }
 
-fn directory(state: &StateDir, name: &str) -> Result<Dir, DaemonError> {
-    let opened = state.subdirectory(name)?.dir().try_clone();
-    opened.map_err(|source| DaemonError::System { action: "open a directory of the state", source })
+fn directory(state: &Dir, name: &str) -> Result<Dir, DaemonError> {
+    disk::subdirectory(state, name).map_err(unreachable)
+}
+
+fn unreachable(source: std::io::Error) -> DaemonError {
+    DaemonError::System { action: "open a directory of the state", source }
 }

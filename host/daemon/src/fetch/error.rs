@@ -3,10 +3,7 @@
 use hotshoe_core::digest::Digest;
 use url::Url;
 
-use crate::{
-    artifact::ArtifactError,
-    state::{StateError, disk},
-};
+use crate::{artifact::ArtifactError, disk, state::StateError};
 
 /// Texts are for the vendor and the operator; they name the URL without its query, which may hold a secret.
 #[derive(Debug, thiserror::Error)]

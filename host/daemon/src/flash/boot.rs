@@ -3,10 +3,12 @@
 //! It chooses the slot and spends a trial's only try, durably, *before* it would hand over to the image: so an image
 //! that never comes up has had its chance, and the next boot falls back.
 
-use cap_std::fs::Dir;
+use std::sync::Arc;
+
 use hotshoe_core::slot::Event;
 
 use super::{FlashError, control::BootControl};
+use crate::disk::Folder;
 
 /// What was booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,9 +22,8 @@ pub struct Booted {
 /// Boots from the slots in a directory: what [`Flash::running`](super::Flash::running) says afterwards.
 ///
 /// An error means that the record could not be written: a boot loader must not go on with a trial then.
-pub fn boot(dir: &Dir) -> Result<Booted, FlashError> {
-    let dir = dir.try_clone().map_err(FlashError::io("open the flash directory"))?;
-    let mut control = BootControl::new(dir);
+pub fn boot(folder: Arc<dyn Folder>) -> Result<Booted, FlashError> {
+    let mut control = BootControl::new(folder);
     let Some(record) = control.read()? else { return Ok(Booted { slot: None, trial: false }) };
     let booted = control.apply(&record, Event::Boot)?;
     Ok(Booted { trial: booted.on_trial(), slot: Some(booted.running) })

@@ -4,25 +4,24 @@
 //! [`hotshoe_core::slot`]. A record whose flush failed may or may not be on the disk: it is not trusted, the next
 //! change is written whether it changes anything or not.
 
-use std::{io, os::unix::fs::FileExt};
+use std::{io, sync::Arc};
 
-use cap_std::fs::{Dir, OpenOptions};
 use hotshoe_core::slot::{BootRecord, COPIES, Event, RECORD_BYTES, copy_for, encode, newest};
 
 use super::FlashError;
-use crate::state::disk;
+use crate::disk::{Folder, Open, read_all};
 
 /// The boot record on the disk.
 #[derive(Debug)]
 pub(super) struct BootControl {
-    dir: Dir,
+    folder: Arc<dyn Folder>,
     /// Whether the last write failed, so that what a read returns may be gone after a power cut.
     doubtful: bool,
 }
 
 impl BootControl {
-    pub(super) fn new(dir: Dir) -> Self {
-        Self { dir, doubtful: false }
+    pub(super) fn new(folder: Arc<dyn Folder>) -> Self {
+        Self { folder, doubtful: false }
     }
 
     /// The newest valid record. `None` if none was ever written, or none of what was written is valid.
@@ -30,7 +29,8 @@ impl BootControl {
         let mut copies = Vec::new();
         for copy in 0..COPIES {
             let name = name(copy);
-            match self.dir.read(&name) {
+            let read = self.folder.open(&name, Open::Reading);
+            match read.and_then(|file| read_all(file.as_ref(), RECORD_BYTES as u64)) {
                 Ok(bytes) => copies.push(bytes),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(FlashError::io(format!("read the boot record {name}"))(error)),
@@ -62,13 +62,11 @@ impl BootControl {
     }
 
     fn write(&self, copy: usize, bytes: &[u8]) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true);
-        let file = self.dir.open_with(name(copy), &options)?.into_std();
-        file.write_all_at(bytes, 0)?;
-        file.set_len(RECORD_BYTES as u64)?;
-        file.sync_all()?;
-        disk::sync_directory(&self.dir)
+        let file = self.folder.open(&name(copy), Open::Create)?;
+        file.write_at(bytes, 0)?;
+        file.set_length(RECORD_BYTES as u64)?;
+        file.sync()?;
+        self.folder.sync()
     }
 }
 

@@ -7,7 +7,7 @@ use hotshoe_core::{
     slot::{RecordError, Refusal},
 };
 
-use crate::state::{StateError, disk};
+use crate::{disk, state::StateError};
 
 /// Texts are for the vendor and the operator. No retry helps unless it says so.
 #[derive(Debug, thiserror::Error)]

@@ -22,7 +22,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use cap_std::fs::{Dir, OpenOptions};
 use hotshoe_core::{
     digest::Digest,
     policy::Unsigned,
@@ -30,7 +29,10 @@ use hotshoe_core::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::state::{StateDir, disk};
+use crate::{
+    disk::{Folder, Open},
+    state::StateDir,
+};
 use control::BootControl;
 
 pub use error::FlashError;
@@ -121,7 +123,7 @@ pub struct Flash(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    dir: Dir,
+    folder: Arc<dyn Folder>,
     records: StateDir,
     slots: Vec<Slot>,
     boot: Mutex<BootControl>,
@@ -146,15 +148,16 @@ impl Flash {
     ///
     /// Makes the files that are missing, with room for all of their size. A boot record that names a slot that is
     /// not configured is an error: writing to the others might hit the running one.
-    pub fn open(dir: Dir, slots: Vec<SlotConfig>) -> Result<Flash, FlashError> {
+    pub fn open(folder: Arc<dyn Folder>, slots: Vec<SlotConfig>) -> Result<Flash, FlashError> {
         validate(&slots)?;
         for slot in &slots {
-            make(&dir, slot).map_err(FlashError::io(format!("make room for slot {:?}", slot.name)))?;
+            make(folder.as_ref(), slot)
+                .map_err(FlashError::io(format!("make room for slot {:?}", slot.name)))?;
         }
-        let again = || dir.try_clone().map_err(FlashError::io("open the flash directory"));
-        let (records, boot) = (StateDir::new(again()?).subdirectory("slots")?, BootControl::new(again()?));
+        let records = StateDir::of(Arc::clone(&folder)).subdirectory("slots")?;
+        let boot = BootControl::new(Arc::clone(&folder));
         let slots = slots.into_iter().map(|config| Slot { config, lease: Mutex::default() }).collect();
-        let flash = Flash(Arc::new(Inner { dir, records, slots, boot: Mutex::new(boot) }));
+        let flash = Flash(Arc::new(Inner { folder, records, slots, boot: Mutex::new(boot) }));
         let record = flash.0.record()?;
         for name in [&record.running, &record.good] {
             if !name.is_empty() && !flash.0.slots.iter().any(|slot| slot.config.name == *name) {
@@ -374,14 +377,12 @@ fn validate(slots: &[SlotConfig]) -> Result<(), FlashError> {
     Ok(())
 }
 
-fn make(dir: &Dir, slot: &SlotConfig) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true);
-    let file = dir.open_with(&slot.file, &options)?.into_std();
-    if file.metadata()?.len() < slot.size {
-        disk::extend(&file, slot.size)?;
-        file.sync_all()?;
-        disk::sync_directory(dir)?;
+fn make(folder: &dyn Folder, slot: &SlotConfig) -> std::io::Result<()> {
+    let file = folder.open(&slot.file, Open::Create)?;
+    if file.length()? < slot.size {
+        file.extend(slot.size)?;
+        file.sync()?;
+        folder.sync()?;
     }
     Ok(())
 }

@@ -3,16 +3,15 @@
 //! Written front to back, made durable every so often, read back from the disk in the end. Holding the slot's lease
 //! is checked for every piece: a copy that a dead job left running stops at the next one.
 
-use std::{fs::File, os::unix::fs::FileExt, sync::Arc};
+use std::sync::Arc;
 
-use cap_std::fs::OpenOptions;
 use hotshoe_core::{digest::Digest, policy::Unsigned};
 
 use super::{Assurance, FlashError, Inner, SignedImage, SlotConfig, SlotRecord};
 use crate::{
     artifact::{Artifact, Vouched, hash::Hasher},
+    disk::{Hint, Open, Volume},
     fetch::Progress,
-    state::disk,
 };
 
 /// How many bytes are written between two flushes: what a power cut costs at most, and how often the record wears.
@@ -32,7 +31,7 @@ const VERSION_LIMIT: usize = 128;
 pub struct Staging {
     flash: Arc<Inner>,
     slot: SlotConfig,
-    file: File,
+    volume: Box<dyn Volume>,
     record: SlotRecord,
     generation: u64,
     assurance: Assurance,
@@ -49,12 +48,10 @@ impl Staging {
         generation: u64,
         assurance: Assurance,
     ) -> Result<Self, FlashError> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true);
-        let file = flash.dir.open_with(&slot.file, &options);
-        let file = file.map_err(FlashError::io(format!("open slot {:?}", slot.name)))?.into_std();
+        let volume = flash.folder.open(&slot.file, Open::Existing);
+        let volume = volume.map_err(FlashError::io(format!("open slot {:?}", slot.name)))?;
         let written = record.written;
-        Ok(Self { flash, slot, file, record, generation, assurance, written, handed_over: written })
+        Ok(Self { flash, slot, volume, record, generation, assurance, written, handed_over: written })
     }
 
     /// Bytes written, counted from the start of the image. The next ones go there.
@@ -77,10 +74,11 @@ impl Staging {
         let lease = flash.slot(&self.slot.name)?.lease();
         self.current(lease.generation)?;
         let action = || format!("write to slot {:?}", self.slot.name);
-        self.file.write_all_at(bytes, self.written).map_err(FlashError::io(action()))?;
+        self.volume.write_at(bytes, self.written).map_err(FlashError::io(action()))?;
         self.written = needed;
         if needed.saturating_sub(self.handed_over) >= WRITE_BACK_STEP {
-            disk::write_back_early(&self.file, self.handed_over, needed.saturating_sub(self.handed_over));
+            let length = needed.saturating_sub(self.handed_over);
+            self.volume.hint(Hint::WriteBack { offset: self.handed_over, length });
             self.handed_over = needed;
         }
         if needed.saturating_sub(self.record.written) >= FLUSH_STEP {
@@ -102,12 +100,12 @@ impl Staging {
             self.written = 0;
             self.handed_over = 0;
         }
-        disk::read_ahead(artifact.file());
+        artifact.file().hint(Hint::ReadAhead);
         let mut buffer = vec![0; PIECE];
         while self.written < size {
             let wanted = usize::try_from(size.saturating_sub(self.written)).unwrap_or(PIECE).min(PIECE);
             let (piece, _) = buffer.split_at_mut(wanted);
-            let read = artifact.file().read_exact_at(piece, self.written);
+            let read = artifact.file().read_at(piece, self.written);
             read.map_err(FlashError::io("read the file to be staged"))?;
             self.append(piece)?;
             progress(self.written, Some(size));
@@ -202,7 +200,7 @@ impl Staging {
 
     /// Makes what is written durable, and then says so. In this order. The lease is held by the caller.
     fn flush(&mut self) -> Result<(), FlashError> {
-        if let Err(error) = self.file.sync_data() {
+        if let Err(error) = self.volume.sync() {
             // The kernel has dropped what it could not write: only what was flushed before is there.
             self.written = self.record.written;
             self.handed_over = self.written;
@@ -216,12 +214,12 @@ impl Staging {
 
     /// The digest of what is on the disk, asked behind the kernel's cache as far as that can be.
     fn read_back(&self) -> Result<Digest, FlashError> {
-        disk::forget_cached(&self.file);
-        disk::read_ahead(&self.file);
+        self.volume.hint(Hint::Forget);
+        self.volume.hint(Hint::ReadAhead);
         let mut hasher = Hasher::new(self.record.digest.algorithm);
-        let read = hasher.update_from(&self.file, self.written);
+        let read = hasher.update_from(self.volume.as_ref(), self.written);
         read.map_err(FlashError::io(format!("read slot {:?} back", self.slot.name)))?;
-        disk::forget_cached(&self.file);
+        self.volume.hint(Hint::Forget);
         Ok(hasher.finish())
     }
 

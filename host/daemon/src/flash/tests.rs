@@ -1,4 +1,6 @@
-use cap_std::ambient_authority;
+use std::sync::Arc;
+
+use cap_std::{ambient_authority, fs::Dir};
 use hotshoe_core::digest::Algorithm;
 
 use super::{boot::Booted, *};
@@ -26,11 +28,11 @@ impl Device {
     fn flash(&self) -> Flash {
         let slot =
             |name: &str| SlotConfig { name: name.into(), file: format!("slot-{name}.img"), size: SIZE };
-        Flash::open(self.dir(), vec![slot("a"), slot("b")]).unwrap()
+        Flash::open(Arc::new(self.dir()), vec![slot("a"), slot("b")]).unwrap()
     }
 
     fn boot(&self) -> (Flash, Booted) {
-        let booted = boot::boot(&self.dir()).unwrap();
+        let booted = boot::boot(Arc::new(self.dir())).unwrap();
         (self.flash(), booted)
     }
 
@@ -83,7 +85,7 @@ fn artifact(bytes: &[u8], algorithm: Algorithm, vouched: Vouched) -> (tempfile::
 #[test]
 fn a_new_device_runs_from_its_first_slot() {
     let device = Device::new();
-    assert_eq!(boot::boot(&device.dir()).unwrap(), Booted { slot: None, trial: false });
+    assert_eq!(boot::boot(Arc::new(device.dir())).unwrap(), Booted { slot: None, trial: false });
     let flash = device.flash();
     assert_eq!(flash.running().unwrap(), "a");
     let a = info(&flash, "a");
@@ -144,7 +146,7 @@ fn a_cut_between_any_two_writes_of_the_boot_record_leaves_one_of_the_two_states(
     type Step = fn(&Flash);
     let steps: [(Step, &[&str]); 3] = [
         (|flash| flash.activate("b", "job").unwrap(), &["a", "b"]),
-        (|flash| drop(boot::boot(&flash.0.dir).unwrap()), &["a", "b"]),
+        (|flash| drop(boot::boot(Arc::clone(&flash.0.folder)).unwrap()), &["a", "b"]),
         (|flash| flash.confirm().unwrap(), &["a", "b"]),
     ];
     let device = Device::new();
@@ -347,18 +349,23 @@ fn configurations_that_make_no_sense_are_refused() {
     ];
     for slots in bad {
         let text = format!("{slots:?}");
-        assert!(matches!(Flash::open(device.dir(), slots), Err(FlashError::Configuration(_))), "{text}");
+        assert!(
+            matches!(Flash::open(Arc::new(device.dir()), slots), Err(FlashError::Configuration(_))),
+            "{text}"
+        );
     }
-    assert!(Flash::open(device.dir(), vec![slot("a", "../x", 1)]).is_err(), "out of the directory");
-    let none = Flash::open(device.dir(), vec![]).unwrap();
+    assert!(Flash::open(Arc::new(device.dir()), vec![slot("a", "../x", 1)]).is_err(), "out of the directory");
+    let none = Flash::open(Arc::new(device.dir()), vec![]).unwrap();
     assert_eq!((none.running().unwrap().as_str(), none.slots().unwrap().len()), ("", 0));
     let Err(FlashError::UnknownSlot(..)) = stage(&none, "a", &image(1, 1).1, "job") else { panic!() };
     // The boot record names a slot that the configuration has not.
     sealed(&device.flash(), "b", 1);
     device.flash().activate("b", "job").unwrap();
     device.boot().0.confirm().unwrap();
-    let renamed =
-        Flash::open(device.dir(), vec![slot("x", "slot-a.img", SIZE), slot("y", "slot-b.img", SIZE)]);
+    let renamed = Flash::open(
+        Arc::new(device.dir()),
+        vec![slot("x", "slot-a.img", SIZE), slot("y", "slot-b.img", SIZE)],
+    );
     assert!(matches!(renamed, Err(FlashError::Configuration(_))));
 }
 

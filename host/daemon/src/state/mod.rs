@@ -14,15 +14,14 @@
 mod envelope;
 mod error;
 
-pub mod disk;
-
 use std::{
-    io::{self, Read, Write},
+    io,
     sync::{Arc, Mutex, PoisonError},
 };
 
-use cap_std::fs::{Dir, OpenOptions};
 use serde::{Serialize, de::DeserializeOwned};
+
+use crate::disk::{self, Folder, Open};
 
 pub use error::StateError;
 
@@ -43,31 +42,26 @@ const SET_ASIDE: &str = ".corrupt-";
 /// Calls block on the disk: in asynchronous code wrap them in `spawn_blocking`.
 #[derive(Clone, Debug)]
 pub struct StateDir {
-    dir: Arc<Dir>,
+    folder: Arc<dyn Folder>,
     writing: Arc<Mutex<()>>,
 }
 
 impl StateDir {
     /// Takes over a directory. Only one `StateDir` (and its clones) may write to it.
-    pub fn new(dir: Dir) -> Self {
-        Self { dir: Arc::new(dir), writing: Arc::default() }
+    pub fn new(folder: impl Folder + 'static) -> Self {
+        Self::of(Arc::new(folder))
+    }
+
+    /// Takes over a folder. Only one `StateDir` (and its clones) may write to it.
+    pub fn of(folder: Arc<dyn Folder>) -> Self {
+        Self { folder, writing: Arc::default() }
     }
 
     /// The directory of that name in this one, made if it is missing. Its lock is its own.
     pub fn subdirectory(&self, name: &str) -> Result<StateDir, StateError> {
         validate(name)?;
-        let io = |action| move |source| StateError::Io { name: name.to_owned(), action, source };
-        match self.dir.create_dir(name) {
-            Ok(()) => disk::sync_directory(&self.dir).map_err(io("flush the directory of"))?,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(io("make directory")(error)),
-        }
-        Ok(Self::new(self.dir.open_dir(name).map_err(io("open directory"))?))
-    }
-
-    /// The directory itself, for files that are not state (images, sockets).
-    pub fn dir(&self) -> &Dir {
-        &self.dir
+        let io = |source| StateError::Io { name: name.to_owned(), action: "make directory", source };
+        Ok(Self::of(self.folder.folder(name).map_err(io)?))
     }
 
     /// Reads a value. `None` if it was never written, or if the file was no good and is now set aside.
@@ -107,8 +101,8 @@ impl StateDir {
         validate(name)?;
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let io = |action| move |source| StateError::Io { name: name.to_owned(), action, source };
-        match self.dir.remove_file(name) {
-            Ok(()) => disk::sync_directory(&self.dir).map_err(io("flush the directory of")),
+        match self.folder.remove(name) {
+            Ok(()) => self.folder.sync().map_err(io("flush the directory of")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io("remove")(error)),
         }
@@ -117,18 +111,8 @@ impl StateDir {
     /// The names of the values, sorted. Temporaries, set-aside files and directories are not among them.
     pub fn names(&self) -> Result<Vec<String>, StateError> {
         let io = |source| StateError::Io { name: ".".to_owned(), action: "list", source };
-        let mut names = Vec::new();
-        for entry in self.dir.entries().map_err(io)? {
-            let entry = entry.map_err(io)?;
-            if !entry.file_type().map_err(io)?.is_file() {
-                continue;
-            }
-            if let Ok(name) = entry.file_name().into_string()
-                && validate(&name).is_ok()
-            {
-                names.push(name);
-            }
-        }
+        let mut names = self.folder.names().map_err(io)?;
+        names.retain(|name| validate(name).is_ok());
         names.sort();
         Ok(names)
     }
@@ -136,44 +120,40 @@ impl StateDir {
     /// The file's bytes; one more than the limit at most, so that a monster is noticed and not loaded.
     fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let io = |source| StateError::Io { name: name.to_owned(), action: "read", source };
-        let file = match self.dir.open(name) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(error)),
-        };
-        let mut bytes = Vec::new();
-        file.take(FILE_LIMIT.saturating_add(1)).read_to_end(&mut bytes).map_err(io)?;
-        Ok(Some(bytes))
+        match self.folder.open(name, Open::Reading) {
+            Ok(file) => disk::read_all(file.as_ref(), FILE_LIMIT).map(Some).map_err(io),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(io(error)),
+        }
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
         let temporary = format!("{name}{TEMPORARY}");
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
-        let written = self.dir.open_with(&temporary, &options).and_then(|mut file| {
-            file.write_all(bytes)?;
-            file.sync_all()
+        let written = self.folder.open(&temporary, Open::Truncate).and_then(|file| {
+            file.write_at(bytes, 0)?;
+            file.sync()
         });
         if let Err(error) = written {
             // The pages of a failed flush are lost: this file is worth nothing, now or later.
-            let _ = self.dir.remove_file(&temporary);
+            let _ = self.folder.remove(&temporary);
             return Err(("write", error));
         }
-        self.dir.rename(&temporary, &self.dir, name).map_err(|error| ("rename", error))?;
-        disk::sync_directory(&self.dir).map_err(|error| ("flush the directory of", error))
+        self.folder.rename(&temporary, name).map_err(|error| ("rename", error))?;
+        self.folder.sync().map_err(|error| ("flush the directory of", error))
     }
 
     fn set_aside(&self, name: &str, reason: &envelope::Unreadable) -> Result<(), StateError> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let aside = (1..SET_ASIDE_LIMIT)
             .map(|number| format!("{name}{SET_ASIDE}{number}"))
-            .find(|aside| self.dir.symlink_metadata(aside).is_err())
+            .find(|aside| !self.folder.has(aside))
             .unwrap_or_else(|| format!("{name}{SET_ASIDE}{SET_ASIDE_LIMIT}"));
         tracing::error!(file = name, kept_as = aside, %reason, "state file is not readable; going on without it");
-        self.dir
-            .rename(name, &self.dir, &aside)
-            .and_then(|()| disk::sync_directory(&self.dir))
-            .map_err(|source| StateError::Io { name: name.to_owned(), action: "set aside", source })
+        self.folder.rename(name, &aside).and_then(|()| self.folder.sync()).map_err(|source| StateError::Io {
+            name: name.to_owned(),
+            action: "set aside",
+            source,
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-use cap_std::ambient_authority;
+use cap_std::{ambient_authority, fs::Dir};
 use serde_json::{Value, json};
 
 use super::*;

@@ -12,7 +12,7 @@ use cap_std::fs::{Dir, OpenOptions};
 use hotshoe_core::digest::{Algorithm, Digest};
 
 use crate::artifact::hash::Hasher;
-use crate::state::disk;
+use crate::disk;
 
 const EXTENSION: &str = ".wasm";
 const TEMPORARY: &str = ".new";

@@ -48,7 +48,7 @@ fn child_that_installs() {
     let artifact = runtime.block_on(fetcher.fetch(&wanted, &|_| Ok(()), &|_, _| {})).unwrap();
     let slot = |name: &str| SlotConfig { name: name.into(), file: name.into(), size: 128 * MIB as u64 };
     let flash = Dir::open_ambient_dir(directory.join("flash"), ambient_authority()).unwrap();
-    let flash = Flash::open(flash, vec![slot("a"), slot("b")]).unwrap();
+    let flash = Flash::open(Arc::new(flash), vec![slot("a"), slot("b")]).unwrap();
     let mut staging = flash.stage("b", &digest, "job", Unsigned::Digest).unwrap();
     staging.append_artifact(&artifact, &|_, _| {}).unwrap();
     staging.seal("1").unwrap();

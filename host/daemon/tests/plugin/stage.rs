@@ -129,7 +129,7 @@ impl Stage {
         let breaks = Arc::clone(&broken);
         let services = Services {
             fetcher: Fetcher::new(store, Arc::new(roots.clone()), patience).unwrap(),
-            flash: Flash::open(dir("flash"), vec![slot("a"), slot("b")]).unwrap(),
+            flash: Flash::open(Arc::new(dir("flash")), vec![slot("a"), slot("b")]).unwrap(),
             outbox: Outbox::open(state.subdirectory("hub").unwrap()).unwrap(),
             telemetry,
             desired: Desired::open(state.subdirectory("hub").unwrap()).unwrap(),

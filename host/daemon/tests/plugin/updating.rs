@@ -44,7 +44,7 @@ async fn an_update_ends_on_the_new_image() {
     drop(running);
 
     let flash = stage.directory.path().join("flash");
-    let booted = boot::boot(&Dir::open_ambient_dir(&flash, ambient_authority()).unwrap()).unwrap();
+    let booted = boot::boot(Arc::new(Dir::open_ambient_dir(&flash, ambient_authority()).unwrap())).unwrap();
     assert_eq!(booted.slot.as_deref(), Some("b"));
     let stage = stage.restarted(|_| {});
     let plugin = stage.load(&guest("firmware-update")).await.unwrap();

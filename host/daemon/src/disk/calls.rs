@@ -16,6 +16,16 @@ pub fn sync_directory(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()
 }
 
+/// The directory of that name in this one, made, durably, if it is missing.
+pub fn subdirectory(dir: &Dir, name: &str) -> io::Result<Dir> {
+    match dir.create_dir(name) {
+        Ok(()) => sync_directory(dir)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    dir.open_dir(name)
+}
+
 /// Asks the kernel to write a range to the disk now, without waiting for it.
 ///
 /// Spreads the writing over the whole download instead of one long stall in the last `fsync`. It is the advice

@@ -1,0 +1,106 @@
+//! The device's disk, as far as anything durable rests on it: folders, and volumes in them.
+//!
+//! Why a seam of our own and not files: whether a device survives a power cut is decided by what was flushed in which
+//! order, and only a disk that can be cut at every single operation shows that. So what must survive (`state`, `flash`,
+//! boot control) is written against [`Folder`] and [`Volume`]; a directory ([`Dir`]) and a file are the real ones.
+//!
+//! Promise of both, and no more: what was written is seen by later reads; it is durable after [`Volume::sync`] of that
+//! volume, and a name (made, renamed, removed) after [`Folder::sync`] of its folder. Until then a power cut may keep
+//! it, drop it, tear it or reorder it. A sync that failed says that what was written since the last good one is lost.
+//!
+//! All calls block on the disk.
+
+mod calls;
+mod real;
+
+use std::{fmt::Debug, io, sync::Arc};
+
+pub use calls::{
+    available, extend, forget_cached, is_full, preallocate, read_ahead, subdirectory, sync_directory, touch,
+    write_back_early,
+};
+
+/// A directory, as authority over what is in it. Names are single: no separators, no `..`.
+pub trait Folder: Debug + Send + Sync {
+    /// Opens a volume. With [`Open::Existing`] one that is missing is [`io::ErrorKind::NotFound`].
+    fn open(&self, name: &str, how: Open) -> io::Result<Box<dyn Volume>>;
+
+    /// The folder of that name in this one, made, durably, if it is missing.
+    fn folder(&self, name: &str) -> io::Result<Arc<dyn Folder>>;
+
+    /// Gives a volume another name, in place of what had it before.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a volume.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Whether there is anything of that name.
+    fn has(&self, name: &str) -> bool;
+
+    /// The names of the volumes, in no order. Folders, links and names that are not UTF-8 are left out.
+    fn names(&self) -> io::Result<Vec<String>>;
+
+    /// Makes renames, new names and removals durable.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// How a volume is opened. Each allows reading; all but [`Open::Reading`] writing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Open {
+    /// To read one that is there.
+    Reading,
+    /// To change one that is there.
+    Existing,
+    /// As it is, or made empty if it is missing.
+    Create,
+    /// Made empty.
+    Truncate,
+}
+
+/// An open file or block device.
+pub trait Volume: Debug + Send + Sync {
+    /// Fills the buffer from this offset, or fails: short reads are [`io::ErrorKind::UnexpectedEof`].
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Writes all bytes at this offset. After an error any part of them may be there.
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+
+    /// Its length in bytes.
+    fn length(&self) -> io::Result<u64>;
+
+    /// Cuts it off at, or extends it with zeros to, this length.
+    fn set_length(&self, length: u64) -> io::Result<()>;
+
+    /// Makes it at least this long with room set aside for all of it, so that a full disk shows now.
+    fn extend(&self, length: u64) -> io::Result<()>;
+
+    /// Makes what was written durable, and the length that it needs.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Tells the disk what will be wanted. Changes nothing that can be read.
+    fn hint(&self, hint: Hint);
+}
+
+/// What a disk may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hint {
+    /// Begin to write this range now, without anybody waiting for it: spreads the work of the next sync.
+    WriteBack {
+        /// Where it begins.
+        offset: u64,
+        /// Its bytes.
+        length: u64,
+    },
+    /// What was read or written will not be needed: let the next read ask the medium. Sync first.
+    Forget,
+    /// It will be read from front to back.
+    ReadAhead,
+}
+
+/// Reads all of a volume, at most `limit` bytes and one: who gets more than `limit` knows that there is too much.
+pub fn read_all(volume: &dyn Volume, limit: u64) -> io::Result<Vec<u8>> {
+    let length = volume.length()?.min(limit.saturating_add(1));
+    let mut bytes = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    volume.read_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
