@@ -14,6 +14,7 @@ pub mod job;
 pub mod manifest;
 pub mod method;
 pub mod package;
+pub mod planted;
 pub mod policy;
 pub mod sas;
 pub mod slot;

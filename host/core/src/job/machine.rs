@@ -18,6 +18,7 @@ use serde_json::Value;
 
 use super::backoff::{Backoff, milliseconds};
 use super::{Before, Boot, Checkpoint, Ended, Job, State, Wake};
+use crate::planted::{self, Bug};
 
 /// The bounds of the machine.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -199,7 +200,8 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
             (job, vec![Effect::Wake { after: super::remaining(until, pause, moment.now) }])
         }
         (State::Restarting { boot_id: asked, .. }, Booted { boot_id, running, expected }) => {
-            if asked != boot_id {
+            if asked != boot_id && !planted::on(Bug::RestartedUnseen) {
+                let expected = expected || planted::on(Bug::FallBackUnseen);
                 (ready(job, Wake::Restarted(Boot { slot: running, expected })), vec![])
             } else {
                 ask_again(
@@ -280,6 +282,9 @@ fn ended(
         RunEnd::Restart => {
             let job = Job { restarts: job.restarts + 1, ..well(job) };
             let state = State::Restarting { boot_id, wanted };
+            if planted::on(Bug::RestartBeforeStore) {
+                return (Job { state, ..job }, vec![Effect::FlushOutbox, Effect::Restart, Effect::Store]);
+            }
             (Job { state, ..job }, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
         }
         RunEnd::Transient(why) => {
@@ -314,7 +319,9 @@ fn fail(job: Job, why: String, moment: Moment) -> (Job, Vec<Effect>) {
 }
 
 fn finish(job: Job, outcome: Ended, moment: Moment) -> (Job, Vec<Effect>) {
-    (Job { state: State::Ended { outcome, at: moment.now }, ..job }, vec![Effect::Store, Effect::Release])
+    let store = (!planted::on(Bug::EndNotStored)).then_some(Effect::Store);
+    let effects = store.into_iter().chain([Effect::Release]).collect();
+    (Job { state: State::Ended { outcome, at: moment.now }, ..job }, effects)
 }
 
 /// Whose doing it was that a run came to nothing, which says how soon the next one begins.

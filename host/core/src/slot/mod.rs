@@ -12,6 +12,8 @@
 
 mod record;
 
+use crate::planted::{self, Bug};
+
 pub use record::{COPIES, RECORD_BYTES, RecordError, copy_for, decode, encode, newest};
 
 /// Longest name of a slot in bytes: two names fit a record of one disk sector with room to spare.
@@ -102,12 +104,15 @@ impl BootRecord {
                     Some(trial) => return Err(Refusal::Trial(trial.slot.clone())),
                     None if slot == self.running => return Err(Refusal::Running(slot.to_owned())),
                     None if slot == self.good => return Err(Refusal::Good(slot.to_owned())),
+                    None if planted::on(Bug::ActivateIsConfirm) => next.good = slot.to_owned(),
                     None => next.trial = Some(Trial { slot: slot.to_owned(), tries: TRIES }),
                 }
             }
             Event::Confirm => match &self.trial {
                 Some(trial) if self.on_trial() => {
-                    next.good = trial.slot.clone();
+                    if !planted::on(Bug::ConfirmForgetsGood) {
+                        next.good = trial.slot.clone();
+                    }
                     next.trial = None;
                 }
                 // An armed trial is not the running image's affair: that one is good already.
@@ -116,12 +121,22 @@ impl BootRecord {
                     return Err(Refusal::GivenUp { running: self.running.clone(), good: self.good.clone() });
                 }
             },
-            Event::Revert => next.trial = None,
+            Event::Revert => {
+                let trial = next.trial.take();
+                if let Some(trial) = trial.filter(|_| planted::on(Bug::RevertConfirms)) {
+                    next.good = trial.slot;
+                }
+            }
             Event::Boot => match &mut next.trial {
                 Some(trial) if trial.tries > 0 => {
-                    trial.tries -= 1;
+                    trial.tries -= u8::from(!planted::on(Bug::TriesAfterBoot));
                     next.running = trial.slot.clone();
+                    if planted::on(Bug::TrialGoodAtOnce) {
+                        next.good = trial.slot.clone();
+                        next.trial = None;
+                    }
                 }
+                Some(trial) if planted::on(Bug::LapsedTrialBootsAgain) => next.running = trial.slot.clone(),
                 _ => {
                     next.trial = None;
                     next.running = next.good.clone();
@@ -141,8 +156,11 @@ impl BootRecord {
 
     /// Whether a slot's bytes may change now: not the running one, not the fallback, and none during a trial.
     pub fn writable(&self, slot: &str) -> Result<(), Refusal> {
-        if slot == self.running {
+        if slot == self.running && !planted::on(Bug::RunningWritable) {
             return Err(Refusal::Running(slot.to_owned()));
+        }
+        if planted::on(Bug::FallbackWritable) {
+            return Ok(());
         }
         if let Some(trial) = &self.trial {
             return Err(Refusal::Trial(trial.slot.clone()));

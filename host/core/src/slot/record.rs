@@ -9,6 +9,7 @@
 //! of everything before it in the last four bytes.
 
 use super::{BootRecord, NAME_LIMIT, Trial};
+use crate::planted::{self, Bug};
 
 /// Size of an encoded record.
 pub const RECORD_BYTES: usize = 512;
@@ -39,12 +40,16 @@ pub enum RecordError {
 
 /// Which copy a record of this sequence number is written to: never the newest one.
 pub fn copy_for(sequence: u64) -> usize {
-    usize::from(!sequence.is_multiple_of(2))
+    usize::from(!sequence.is_multiple_of(2) && !planted::on(Bug::BootOneCopy))
 }
 
 /// The newest valid record among the copies; `None` if no copy is valid.
 pub fn newest<'a>(copies: impl IntoIterator<Item = &'a [u8]>) -> Option<BootRecord> {
-    copies.into_iter().filter_map(|copy| decode(copy).ok()).max_by_key(|record| record.sequence)
+    let valid = copies.into_iter().filter_map(|copy| decode(copy).ok());
+    if planted::on(Bug::BootOldestCopy) {
+        return valid.min_by_key(|record| record.sequence);
+    }
+    valid.max_by_key(|record| record.sequence)
 }
 
 /// The bytes of a record.
@@ -80,7 +85,7 @@ pub fn decode(bytes: &[u8]) -> Result<BootRecord, RecordError> {
         return Err(RecordError::Length(bytes.len()));
     }
     let (mut body, checksum) = bytes.split_at(BODY_BYTES);
-    if crc32(body).to_le_bytes() != checksum {
+    if crc32(body).to_le_bytes() != checksum && !planted::on(Bug::BootWithoutChecksum) {
         return Err(RecordError::Checksum);
     }
     if take::<6>(&mut body)? != *MAGIC {

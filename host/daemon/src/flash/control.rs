@@ -6,6 +6,7 @@
 
 use std::{io, sync::Arc};
 
+use hotshoe_core::planted::{self, Bug};
 use hotshoe_core::slot::{BootRecord, COPIES, Event, RECORD_BYTES, copy_for, encode, newest};
 
 use super::FlashError;
@@ -55,8 +56,11 @@ impl BootControl {
             next.sequence = next.sequence.saturating_add(1);
         }
         let bytes = encode(&next)?;
-        self.doubtful = true;
-        self.write(copy_for(next.sequence), &bytes).map_err(FlashError::io("write the boot record"))?;
+        self.doubtful = !planted::on(Bug::BootFailureForgotten);
+        let written = self.write(copy_for(next.sequence), &bytes);
+        if !planted::on(Bug::BootErrorSwallowed) {
+            written.map_err(FlashError::io("write the boot record"))?;
+        }
         self.doubtful = false;
         Ok(next)
     }
@@ -65,7 +69,9 @@ impl BootControl {
         let file = self.folder.open(&name(copy), Open::Create)?;
         file.write_at(bytes, 0)?;
         file.set_length(RECORD_BYTES as u64)?;
-        file.sync()?;
+        if !planted::on(Bug::BootWithoutSync) {
+            file.sync()?;
+        }
         self.folder.sync()
     }
 }

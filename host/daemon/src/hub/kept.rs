@@ -5,6 +5,7 @@
 //! together with their neighbours as soon as that is possible, so that their number stays small whatever is
 //! reported. The order `known ← inflight ← pending` is the order of the reports.
 
+use hotshoe_core::planted::{self, Bug};
 use hotshoe_core::twin;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -19,7 +20,8 @@ pub(super) struct Kept {
 impl Kept {
     /// What was in flight when the process ended may or may not have arrived: it goes again, with what came after.
     pub(super) fn after_restart(mut self) -> Kept {
-        self.pending.splice(0..0, self.inflight.take());
+        let inflight = self.inflight.take().filter(|_| !planted::on(Bug::OutboxLostAtStart));
+        self.pending.splice(0..0, inflight);
         self.compact();
         self
     }
@@ -35,6 +37,9 @@ impl Kept {
 
     /// Adds a report. What is in flight stays as it is.
     pub(super) fn add(&mut self, patch: &Value) {
+        if planted::on(Bug::OutboxOverwrites) {
+            self.pending.clear();
+        }
         if !self.pending.last_mut().is_some_and(|last| twin::compose(last, patch)) {
             self.pending.push(patch.clone());
             self.compact();
@@ -51,6 +56,9 @@ impl Kept {
 
     /// The patch to send: the one in flight again, else the first that waits.
     pub(super) fn send(&mut self) -> Option<&Value> {
+        if planted::on(Bug::OutboxForgets) {
+            self.inflight = None;
+        }
         if self.inflight.is_none() && !self.pending.is_empty() {
             self.inflight = Some(self.pending.remove(0));
         }

@@ -15,6 +15,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use hotshoe_core::planted::{self, Bug};
 use hotshoe_core::twin::{self, TwinError};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -343,6 +344,9 @@ impl Inner {
     }
 
     fn store(&self, kept: &Kept) -> Result<(), StateError> {
+        if planted::on(Bug::OutboxUnstored) {
+            return Ok(());
+        }
         self.state.write(KEPT, kept)
     }
 

@@ -10,6 +10,7 @@ use hotshoe_core::job::{
 };
 use hotshoe_core::manifest::PluginName;
 use hotshoe_core::method::{Refusal, Rejection};
+use hotshoe_core::planted::{self, Bug};
 use semver::Version;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -153,6 +154,12 @@ impl Jobs {
     /// Takes up the jobs of earlier lives of the process.
     pub async fn resume(&self) -> Result<(), JobsError> {
         for job in self.0.files.load().await? {
+            let forgotten = matches!(job.state, State::Running { .. })
+                && planted::on(Bug::InterruptedForgotten)
+                || matches!(job.state, State::Accepted) && planted::on(Bug::ReadyLost);
+            if forgotten {
+                continue;
+            }
             self.0.seen(&job);
             if job.has_ended() {
                 // The power may have gone between its end and this.
@@ -184,8 +191,12 @@ impl Jobs {
         let job = self.0.admit(plugin, version, spec)?;
         let shared = Arc::clone(&self.0);
         // Finished even where the caller goes away: a job is either stored and started, or neither.
+        if planted::on(Bug::ReplyBeforeStore) {
+            return Ok(Accepted { seat: Seat::new(job, shared) });
+        }
         let storing = tokio::spawn(async move {
             match shared.files.store(&job).await {
+                Err(_) if planted::on(Bug::JobStoreOnce) => Ok(Accepted { seat: Seat::new(job, shared) }),
                 Ok(()) => Ok(Accepted { seat: Seat::new(job, shared) }),
                 Err(error) => {
                     tracing::error!(%error, job = %job.id, "a job was refused");

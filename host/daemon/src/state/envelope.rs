@@ -4,6 +4,7 @@
 //! it is covered: the header is compared letter by letter, the body by its hash. The format counts changes of this
 //! envelope; changes of a value are its own affair (new members with defaults).
 
+use hotshoe_core::planted::{self, Bug};
 use serde::{Serialize, de::DeserializeOwned};
 
 const MAGIC: &str = "hotshoe-state";
@@ -34,7 +35,7 @@ pub(super) fn seal<T: Serialize>(value: &T) -> Result<Vec<u8>, serde_json::Error
 pub(super) fn open<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Unreadable> {
     let end = bytes.iter().position(|byte| *byte == b'\n').ok_or(Unreadable::Header)?;
     let (head, body) = bytes.split_at_checked(end.saturating_add(1)).ok_or(Unreadable::Header)?;
-    if head != header(body).as_bytes() {
+    if head != header(body).as_bytes() && !planted::on(Bug::StateWithoutChecksum) {
         return Err(mismatch(head));
     }
     serde_json::from_slice(body).map_err(Unreadable::Value)

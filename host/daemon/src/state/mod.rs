@@ -19,6 +19,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use hotshoe_core::planted::{self, Bug};
 use serde::{Serialize, de::DeserializeOwned};
 
 use crate::disk::{self, Folder, Open};
@@ -73,6 +74,9 @@ impl StateDir {
         match envelope::open(&bytes) {
             Ok(value) => Ok(Some(value)),
             Err(reason) => {
+                if planted::on(Bug::StateTornIsFatal) {
+                    return Err(StateError::Name(name.to_owned()));
+                }
                 self.set_aside(name, &reason)?;
                 Ok(None)
             }
@@ -89,11 +93,11 @@ impl StateDir {
             return Err(StateError::TooLarge { name: name.to_owned(), size });
         }
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        self.replace(name, &bytes).map_err(|(action, source)| StateError::Io {
-            name: name.to_owned(),
-            action,
-            source,
-        })
+        let written = self.replace(name, &bytes);
+        if planted::on(Bug::StateErrorSwallowed) {
+            return Ok(());
+        }
+        written.map_err(|(action, source)| StateError::Io { name: name.to_owned(), action, source })
     }
 
     /// Removes a value. Durable when it returns; removing a missing one is well.
@@ -102,6 +106,7 @@ impl StateDir {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let io = |action| move |source| StateError::Io { name: name.to_owned(), action, source };
         match self.folder.remove(name) {
+            Ok(()) if planted::on(Bug::StateRemovedUnsynced) => Ok(()),
             Ok(()) => self.folder.sync().map_err(io("flush the directory of")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io("remove")(error)),
@@ -128,17 +133,30 @@ impl StateDir {
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
-        let temporary = format!("{name}{TEMPORARY}");
+        let in_place = planted::on(Bug::StateInPlace);
+        let temporary = if in_place { name.to_owned() } else { format!("{name}{TEMPORARY}") };
         let written = self.folder.open(&temporary, Open::Truncate).and_then(|file| {
             file.write_at(bytes, 0)?;
-            file.sync()
+            if planted::on(Bug::StateRenameFirst) {
+                self.folder.rename(&temporary, name)?;
+            }
+            match file.sync() {
+                _ if planted::on(Bug::StateWithoutSync) => Ok(()),
+                Err(_) if planted::on(Bug::StateSyncTriedAgain) => file.sync(),
+                synced => synced,
+            }
         });
         if let Err(error) = written {
             // The pages of a failed flush are lost: this file is worth nothing, now or later.
             let _ = self.folder.remove(&temporary);
             return Err(("write", error));
         }
-        self.folder.rename(&temporary, name).map_err(|error| ("rename", error))?;
+        if !in_place && !planted::on(Bug::StateRenameFirst) {
+            self.folder.rename(&temporary, name).map_err(|error| ("rename", error))?;
+        }
+        if planted::on(Bug::StateWithoutFolderSync) {
+            return Ok(());
+        }
         self.folder.sync().map_err(|error| ("flush the directory of", error))
     }
 
