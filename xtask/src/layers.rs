@@ -23,6 +23,7 @@ const RANKS: &[(&str, u8)] = &[
     ("hub", 1),
     ("trust", 1),
     ("job", 2),
+    ("receive", 2),
     ("capability", 3),
     ("plugin", 4),
     ("swap", 5),

@@ -9,6 +9,7 @@
 pub mod connection_string;
 pub mod digest;
 pub mod grants;
+pub mod image;
 pub mod imports;
 pub mod job;
 pub mod manifest;

@@ -1,7 +1,7 @@
 //! The device process: mounts update logic as sandboxed WebAssembly components.
 //!
-//! Who may import what: `core ← {state, artifact, fetch, flash, hub, trust} ← job ← capability ← plugin ← swap ←
-//! {config, admin, daemon} ← main`.
+//! Who may import what: `core ← {state, artifact, fetch, flash, hub, trust} ← {job, receive} ← capability ← plugin ←
+//! swap ← {config, admin, daemon} ← main`.
 //! Below all stands `disk`. `artifact` stands on `state`; `fetch` and `flash` stand on both, `trust` on `state` and
 //! `fetch`.
 
@@ -16,6 +16,7 @@ pub mod flash;
 pub mod hub;
 pub mod job;
 pub mod plugin;
+pub mod receive;
 pub mod state;
 pub mod swap;
 pub mod trust;

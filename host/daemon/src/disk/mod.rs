@@ -10,11 +10,13 @@
 //!
 //! All calls block on the disk.
 
+mod buffer;
 mod calls;
 mod real;
 
 use std::{fmt::Debug, io, sync::Arc};
 
+pub use buffer::Buffer;
 pub use calls::{
     available, extend, forget_cached, is_full, preallocate, read_ahead, subdirectory, sync_directory, touch,
     write_back_early,
@@ -55,7 +57,14 @@ pub enum Open {
     Create,
     /// Made empty.
     Truncate,
+    /// To change one that is there, past the kernel's cache: offsets, lengths and memory in whole [`BLOCK`]s. Where that
+    /// cannot be it is [`io::ErrorKind::InvalidInput`], here or at the first call. It takes a [`Volume::sync`] all the
+    /// same.
+    Direct,
 }
+
+/// What offsets, lengths and memory are multiples of for a volume that is opened with [`Open::Direct`].
+pub const BLOCK: usize = 4096;
 
 /// An open file or block device.
 pub trait Volume: Debug + Send + Sync {

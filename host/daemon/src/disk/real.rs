@@ -2,7 +2,8 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt, sync::Arc};
 
-use cap_std::fs::{Dir, OpenOptions};
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt as _};
+use rustix::fs::OFlags;
 
 use super::{Folder, Hint, Open, Volume, calls};
 
@@ -10,6 +11,9 @@ impl Folder for Dir {
     fn open(&self, name: &str, how: Open) -> io::Result<Box<dyn Volume>> {
         let mut options = OpenOptions::new();
         options.read(true).write(how != Open::Reading);
+        if how == Open::Direct {
+            options.custom_flags(OFlags::DIRECT.bits().cast_signed());
+        }
         options.create(matches!(how, Open::Create | Open::Truncate)).truncate(how == Open::Truncate);
         Ok(Box::new(self.open_with(name, &options)?.into_std()))
     }

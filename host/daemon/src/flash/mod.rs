@@ -15,6 +15,7 @@ pub mod boot;
 
 mod control;
 mod error;
+mod record;
 mod staging;
 
 use std::{
@@ -34,8 +35,10 @@ use crate::{
     state::StateDir,
 };
 use control::BootControl;
+use record::SlotRecord;
 
 pub use error::FlashError;
+pub use record::Encoded;
 pub use staging::Staging;
 
 /// One slot in the configuration.
@@ -79,18 +82,6 @@ pub struct SlotInfo {
     pub version: Option<String>,
     /// The digest it was staged for.
     pub digest: Option<Digest>,
-}
-
-/// What is durably known of a slot's content. No record: nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct SlotRecord {
-    digest: Digest,
-    /// Bytes that were flushed before this was written.
-    written: u64,
-    sealed: Option<String>,
-    /// The signed target that vouched for the digest when the slot was opened for it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    signed: Option<SignedImage>,
 }
 
 /// Who vouches for an image that is to be staged.
@@ -236,8 +227,8 @@ impl Flash {
         let record = match known {
             Some(record) if record.signed == signed => record,
             known => {
-                let (written, sealed) = known.map_or((0, None), |record| (record.written, record.sealed));
-                let record = SlotRecord { digest: digest.clone(), written, sealed, signed };
+                let known = known.unwrap_or_else(|| SlotRecord::opened(digest.clone(), None));
+                let record = SlotRecord { signed, ..known };
                 self.0.records.write(slot, &record)?;
                 record
             }
@@ -298,7 +289,7 @@ impl Inner {
     /// What is known of a slot's content. What does not fit the slot is not known.
     fn content(&self, name: &str) -> Result<Option<SlotRecord>, FlashError> {
         let size = self.slot(name)?.config.size;
-        Ok(self.records.read::<SlotRecord>(name)?.filter(|record| record.written <= size))
+        Ok(self.records.read::<SlotRecord>(name)?.filter(|record| record.fits(size)))
     }
 
     fn record(&self) -> Result<BootRecord, FlashError> {
@@ -323,7 +314,7 @@ impl Inner {
         let record = self.content(name)?;
         let content = match &record {
             Some(SlotRecord { sealed: Some(_), .. }) => Content::Sealed,
-            Some(SlotRecord { written: 1.., .. }) => Content::Partial,
+            Some(record) if record.begun() => Content::Partial,
             _ => Content::Empty,
         };
         Ok(SlotInfo {
