@@ -1,5 +1,6 @@
 //! Tries every cut: for scripted guests, the process is killed or the power is cut between any two effects, up
-//! to a number of cuts a life, and what was promised is checked all along.
+//! to a number of cuts a life, and what was promised is checked all along. So with an operator's cancel: it comes
+//! between any two effects, cuts before and after it.
 //!
 //! The disk here is honest (what was stored is there, all of it); that a real one is made so is the concern of
 //! the state directory. Time passes at once.
@@ -39,6 +40,12 @@ struct World {
     held: bool,
     cuts_left: u32,
     lives: u32,
+    /// Whether an operator may still cancel.
+    cancels_left: u32,
+    /// The cancel was taken: it is stored.
+    cancelled: bool,
+    /// Whether the job armed anything at all.
+    armed: bool,
 }
 
 /// What the process has in memory.
@@ -53,12 +60,15 @@ enum Todo {
     Effect(Effect),
     /// The guest's next act, by its number in the script of this run.
     Act(Wake, usize, Option<String>, u32),
+    /// The slot is armed; nothing comes between this and its being stored but a cut.
+    Armed,
     Event(Event),
 }
 
 struct Search {
     checked: u64,
     cuts: u64,
+    cancels: u64,
 }
 
 impl Search {
@@ -80,7 +90,18 @@ impl Search {
                     }
                 }
             }
+            if world.cancels_left > 0 && world.told && !process.is_arming() {
+                let (mut world, mut process) = (world.clone(), process.clone());
+                world.cancels_left -= 1;
+                self.cancels += 1;
+                world.cancel(&mut process);
+                self.explore(world, process);
+            }
+            if process.queue.is_empty() && matches!(process.job.state, State::Ready { .. }) {
+                process.queue.push(Todo::Event(Event::Start { boot_id: world.boot_id() }));
+            }
             if process.queue.is_empty() {
+                world.check_end(&process.job);
                 assert!(process.job.has_ended(), "nothing is left to do in {:?}", process.job.state);
                 assert_eq!(world.disk.as_ref(), Some(&process.job));
                 assert!(!world.held, "what the job held was given back");
@@ -96,7 +117,51 @@ impl Search {
     }
 }
 
+impl Process {
+    fn is_arming(&self) -> bool {
+        self.queue.iter().any(|todo| matches!(todo, Todo::Armed))
+    }
+}
+
 impl World {
+    /// An operator's cancel, as the runner takes it: refused once the job is over or its image confirmed, else stored
+    /// at once, beside whatever is under way; pauses and restarts that were to come do not.
+    fn cancel(&mut self, process: &mut Process) {
+        let confirmed = self.armed && self.slot == "b" && self.good == "b";
+        if process.job.has_ended() || confirmed {
+            return;
+        }
+        let (job, effects) =
+            step(process.job.clone(), Event::Cancel, Moment::default(), &Settings::default());
+        if effects.is_empty() {
+            assert!(process.job.cancel.is_some());
+            return;
+        }
+        assert_eq!(effects, [Effect::Store]);
+        self.disk = Some(job.clone());
+        self.cancelled = true;
+        process.job = job;
+        let stale = |todo: &Todo| {
+            matches!(
+                todo,
+                Todo::Effect(Effect::Wake { .. } | Effect::FlushOutbox | Effect::Restart)
+                    | Todo::Event(Event::TimerDue | Event::RestartFailed(_))
+            )
+        };
+        process.queue.retain(|todo| !stale(todo));
+    }
+
+    fn check_end(&self, job: &Job) {
+        let State::Ended { outcome, .. } = &job.state else { return };
+        assert_eq!(*outcome == Ended::Cancelled, self.cancelled, "exactly the end that was ordered: {job:?}");
+        if self.cancelled {
+            assert_eq!(self.trial, None, "a cancelled job has left a trial armed");
+            if self.restart_works {
+                assert_eq!(self.slot, self.good, "a cancelled job has ended on its trial");
+            }
+        }
+    }
+
     fn boot_id(&self) -> String {
         format!("boot-{}", self.boot)
     }
@@ -123,8 +188,14 @@ impl World {
         match todo {
             Todo::Event(event) => self.event(process, event),
             Todo::Effect(Effect::Store) => {
-                if self.disk.as_ref().is_some_and(Job::has_ended) {
-                    assert!(process.job.has_ended(), "a job that has ended began again");
+                if let Some(ended) = self.disk.as_ref().filter(|job| job.has_ended()) {
+                    assert_eq!(
+                        process.job.state, ended.state,
+                        "a job that has ended began again, or otherwise"
+                    );
+                }
+                if self.cancelled {
+                    assert!(process.job.cancel.is_some(), "a cancel was forgotten");
                 }
                 self.disk = Some(process.job.clone());
             }
@@ -166,6 +237,21 @@ impl World {
                 }
                 process.queue.push(Todo::Event(Event::RestartFailed("no such command".into())));
             }
+            Todo::Effect(Effect::Revert) => {
+                assert!(
+                    self.disk.as_ref().is_some_and(|job| job.cancel.is_some()),
+                    "given up without a cancel"
+                );
+                self.trial = None;
+                let on_trial = self.slot != self.good;
+                process.queue.push(Todo::Event(Event::Reverted { boot_id: self.boot_id(), on_trial }));
+            }
+            Todo::Armed => {
+                let stored = self.disk.as_ref().expect("it runs");
+                assert_eq!((stored.cancel, stored.armed.as_deref()), (None, Some("b")), "armed unasked");
+                self.trial = Some("b");
+                self.armed = true;
+            }
             Todo::Effect(Effect::Release) => {
                 assert!(self.disk.as_ref().is_some_and(Job::has_ended), "released before the end was stored");
                 self.held = false;
@@ -177,8 +263,14 @@ impl World {
                         let checkpoint = Checkpoint { phase: phase.to_owned(), schema: 1, bytes: vec![] };
                         self.event(process, Event::Saved(checkpoint));
                     }
-                    Act::Arm => self.trial = Some("b"),
-                    Act::Confirm => self.good = self.slot,
+                    Act::Arm => {
+                        self.event(process, Event::Arming("b".into()));
+                        if process.queue.iter().any(|todo| matches!(todo, Todo::Effect(Effect::Store))) {
+                            process.queue.push(Todo::Armed);
+                        }
+                    }
+                    Act::Confirm if process.job.cancel.is_none() => self.good = self.slot,
+                    Act::Confirm => {}
                     Act::End(end) => {
                         let wanted = Some("b".to_owned());
                         if end == RunEnd::Restart {
@@ -202,15 +294,16 @@ impl World {
             process.queue.extend(effects.into_iter().map(Todo::Effect));
         };
         push(process, event);
-        if matches!(process.job.state, State::Ready { .. }) {
-            assert!(process.queue.is_empty(), "effects are left before a start: {:?}", process.queue);
-            push(process, Event::Start { boot_id: self.boot_id() });
-        }
     }
 }
 
 /// Accepts a job and tries everything; returns how many steps and cuts that were.
 fn explore(script: Script, restart_works: bool, cuts: u32) -> (u64, u64) {
+    let search = search(script, restart_works, cuts, 0);
+    (search.checked, search.cuts)
+}
+
+fn search(script: Script, restart_works: bool, cuts: u32, cancels: u32) -> Search {
     let world = World {
         script,
         restart_works,
@@ -225,11 +318,14 @@ fn explore(script: Script, restart_works: bool, cuts: u32) -> (u64, u64) {
         held: false,
         cuts_left: cuts,
         lives: 1,
+        cancels_left: cancels,
+        cancelled: false,
+        armed: false,
     };
     let queue = accept().into_iter().map(Todo::Effect).collect();
-    let mut search = Search { checked: 0, cuts: 0 };
+    let mut search = Search { checked: 0, cuts: 0, cancels: 0 };
     search.explore(world, Process { job: job(State::Accepted), queue });
-    (search.checked, search.cuts)
+    search
 }
 
 /// As a firmware update does it; asks the slot that runs, since it may be interrupted after the restart.
@@ -281,4 +377,68 @@ fn a_job_that_always_restarts_ends() {
 #[test]
 fn a_device_that_cannot_restart_ends_the_job() {
     explore(|_, _, _, _| vec![Act::End(RunEnd::Restart)], false, 1);
+}
+
+#[test]
+fn a_cancelled_update_arms_nothing_and_ends_once_whatever_is_cut_twice() {
+    let search = search(update, true, 2, 1);
+    assert!(search.cancels > 1_000 && search.cuts > 10_000, "{} {}", search.cancels, search.cuts);
+}
+
+#[test]
+fn cancelled_jobs_that_do_not_listen_end_too() {
+    let pauses: Script =
+        |_, _, _, _| vec![Act::Save("paused"), Act::End(RunEnd::Later(std::time::Duration::MAX))];
+    let held: Script = |_, _, _, _| vec![Act::End(RunEnd::Held(std::time::Duration::MAX, "night".into()))];
+    let restarts: Script = |_, _, _, _| vec![Act::Arm, Act::End(RunEnd::Restart)];
+    let traps: Script = |_, _, _, _| vec![Act::End(RunEnd::Trapped("unreachable".into()))];
+    for script in [restarts, traps] {
+        assert!(search(script, true, 1, 1).cancels > 100);
+    }
+    // Those never end of themselves: the cancel comes in the first three hundred steps.
+    for script in [pauses, held] {
+        first_steps(script, 300);
+    }
+}
+
+/// Cancels at each of the first steps of a job that would go on for ever, with a cut at each step after.
+fn first_steps(script: Script, steps: u32) {
+    let mut world = World {
+        script,
+        restart_works: true,
+        disk: None,
+        good: "a",
+        trial: None,
+        boot: 1,
+        slot: "a",
+        told: false,
+        ran: false,
+        restart_asked_in: None,
+        held: false,
+        cuts_left: 0,
+        lives: 1,
+        cancels_left: 0,
+        cancelled: false,
+        armed: false,
+    };
+    let queue = accept().into_iter().map(Todo::Effect).collect();
+    let mut process = Process { job: job(State::Accepted), queue };
+    for _ in 0..steps {
+        if world.told {
+            let (mut world, mut process) = (world.clone(), process.clone());
+            world.cuts_left = 1;
+            world.cancel(&mut process);
+            Search { checked: 0, cuts: 0, cancels: 0 }.explore(world, process);
+        }
+        if process.queue.is_empty() {
+            process.queue.push(Todo::Event(Event::Start { boot_id: world.boot_id() }));
+        }
+        let todo = process.queue.remove(0);
+        assert!(!world.perform(&mut process, todo));
+    }
+}
+
+#[test]
+fn a_cancel_on_a_device_that_cannot_restart_ends_too() {
+    search(|_, _, _, _| vec![Act::Arm, Act::End(RunEnd::Restart)], false, 1, 1);
 }

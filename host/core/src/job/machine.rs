@@ -7,6 +7,8 @@
 //! - A restart happens after the job is stored and what it reported is sent (`Store`, `FlushOutbox`, `Restart`).
 //! - Every job whose runs stop making progress ends: see [`Settings::strikes`], [`Settings::setbacks`] and
 //!   [`Settings::restarts`].
+//! - A job that was cancelled arms nothing afterwards and ends as cancelled, whatever its plugin returns: see
+//!   [`cancel`](super::cancel).
 //!
 //! What it does not do: bound transient failures. A server may be away for weeks; the plugin knows better, sees
 //! `attempt`, and can end the job itself.
@@ -17,6 +19,7 @@ use semver::Version;
 use serde_json::Value;
 
 use super::backoff::{Backoff, milliseconds};
+use super::cancel::{self, is_cancelled};
 use super::{Before, Boot, Checkpoint, Ended, Job, State, Wake};
 use crate::planted::{self, Bug};
 
@@ -65,6 +68,8 @@ pub enum RunEnd {
     Suspended,
     /// It may work later.
     Transient(String),
+    /// The device's own policy puts it off for so long, and why. Says nothing against the job: it is no attempt.
+    Held(Duration, String),
     /// It will not work.
     Permanent(String),
     /// The guest trapped or the host failed under it.
@@ -94,6 +99,22 @@ pub enum Event {
     Returned,
     /// The guest saves a checkpoint. It may go on when the effects are performed.
     Saved(Checkpoint),
+    /// The guest arms a trial boot of this slot. It may be armed when the effects are performed; without effects it may
+    /// not.
+    Arming(String),
+    /// The device's own check puts off what the guest wants.
+    Postponed,
+    /// An operator cancels the job.
+    Cancel,
+    /// What a cancelled job may have armed is given up.
+    Reverted {
+        /// The boot of now.
+        boot_id: String,
+        /// Whether the device runs from the slot that was given up, so that it must be restarted.
+        on_trial: bool,
+    },
+    /// Nobody is there to whom a cancelled job could be told.
+    Unattended,
     /// A run came to an end of its own.
     RunEnded {
         /// How.
@@ -139,6 +160,8 @@ pub enum Effect {
     FlushOutbox,
     /// Have the device restarted.
     Restart,
+    /// Give up the trial boot that the job may have armed, then send `Event::Reverted`.
+    Revert,
     /// Give back what the job holds on the device (slots) and clear its progress.
     Release,
 }
@@ -162,8 +185,37 @@ pub fn accept() -> Vec<Effect> {
 /// An event that means nothing in the state (a late timer, a run that ended after the job was cut) changes
 /// nothing and has no effects.
 pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job, Vec<Effect>) {
-    use Event::{Adopted, Booted, Cut, Replied, RestartFailed, Returned, RunEnded, Saved, Start, TimerDue};
+    use Event::{
+        Adopted, Arming, Booted, Cancel, Cut, Postponed, Replied, RestartFailed, Returned, Reverted,
+        RunEnded, Saved, Start, TimerDue, Unattended,
+    };
     match (job.state.clone(), event) {
+        (_, Cancel) => cancel::order(job),
+        (State::Ready { wake }, Start { boot_id }) if is_cancelled(&job) => match cancel::begin(job) {
+            Ok(job) => start(job, wake, boot_id),
+            Err(job) => (job, vec![Effect::Revert]),
+        },
+        (State::Ready { .. }, Reverted { boot_id, on_trial }) => cancel::reverted(job, boot_id, on_trial),
+        (State::Ready { .. }, Unattended) if is_cancelled(&job) && job.armed.is_none() => {
+            finish(job, Ended::Cancelled, moment)
+        }
+        (State::Running { .. }, RunEnded { end, .. }) if is_cancelled(&job) => {
+            match cancel::run_ended(job, &end) {
+                Ok(job) => finish(job, Ended::Cancelled, moment),
+                Err(job) => (ready(job, Wake::Interrupted), vec![Effect::Store]),
+            }
+        }
+        (State::Restarting { boot_id: asked, .. }, Booted { boot_id, .. })
+            if is_cancelled(&job) && asked != boot_id =>
+        {
+            (ready(job, Wake::Interrupted), vec![])
+        }
+        (State::Running { .. }, Arming(slot)) if !is_cancelled(&job) => {
+            (Job { armed: Some(slot), postponed: 0, ..job }, vec![Effect::Store])
+        }
+        (State::Running { .. }, Postponed) => {
+            (Job { postponed: job.postponed.saturating_add(1), ..job }, vec![Effect::Store])
+        }
         (State::Accepted, Replied) => (ready(job, Wake::Started), vec![]),
         (State::Accepted, Booted { .. }) => (ready(job, Wake::Started), vec![]),
         (State::Ready { wake }, Start { boot_id }) => start(job, wake, boot_id),
@@ -224,7 +276,7 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
     }
 }
 
-fn ready(job: Job, wake: Wake) -> Job {
+pub(super) fn ready(job: Job, wake: Wake) -> Job {
     Job { state: State::Ready { wake }, ..job }
 }
 
@@ -291,6 +343,10 @@ fn ended(
             let pause = milliseconds(settings.backoff.pause(job.attempt, moment.random));
             wait(Job { trouble: Some(shortened(&why)), ..job }, pause, Wake::Due, moment)
         }
+        RunEnd::Held(pause, why) => {
+            let pause = milliseconds(pause.clamp(settings.shortest_pause, settings.longest_pause));
+            wait(Job { trouble: Some(shortened(&why)), ..well(job) }, pause, Wake::Due, moment)
+        }
         RunEnd::Trapped(why) => setback(job, Cause::Job, why, moment, settings),
         RunEnd::TimedOut => {
             let why = "the run took longer than its plugin is given".to_owned();
@@ -304,7 +360,7 @@ fn well(job: Job) -> Job {
 }
 
 /// What is kept of a text that a guest wrote.
-fn shortened(text: &str) -> String {
+pub(super) fn shortened(text: &str) -> String {
     text.chars().take(512).collect()
 }
 
@@ -315,7 +371,8 @@ fn wait(job: Job, pause: u64, wake: Wake, moment: Moment) -> (Job, Vec<Effect>) 
 
 fn fail(job: Job, why: String, moment: Moment) -> (Job, Vec<Effect>) {
     let why = shortened(&why);
-    finish(Job { trouble: Some(why.clone()), ..job }, Ended::Failed(why), moment)
+    let outcome = if is_cancelled(&job) { Ended::Cancelled } else { Ended::Failed(why.clone()) };
+    finish(Job { trouble: Some(why), ..job }, outcome, moment)
 }
 
 fn finish(job: Job, outcome: Ended, moment: Moment) -> (Job, Vec<Effect>) {

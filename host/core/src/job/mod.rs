@@ -8,6 +8,7 @@
 //! [`step`]: machine::step
 
 mod backoff;
+mod cancel;
 mod id;
 mod lane;
 mod machine;
@@ -19,7 +20,7 @@ pub use backoff::Backoff;
 pub use id::{ID_LIMIT, JobId, JobIdError};
 pub use lane::{LIVE_LIMIT, NoRoom, room};
 pub use machine::{Effect, Event, Moment, RunEnd, Settings, accept, step};
-pub use record::{Before, Ended, Job, JobSummary, State};
+pub use record::{Before, Cancel, Ended, Job, JobSummary, State};
 pub use spec::{
     CHECKPOINT_LIMIT, Checkpoint, CheckpointError, INPUT_LIMIT, JobSpec, NAME_LIMIT, PHASE_LIMIT, Progress,
     SpecError,

@@ -45,8 +45,32 @@ pub struct Job {
     pub checkpoint: Option<Checkpoint>,
     /// What went wrong last, for people.
     pub trouble: Option<String>,
+    /// Whether an operator has cancelled it, and how far that has come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<Cancel>,
+    /// The slot for which it may have armed a trial boot: stored before that is armed, so that a cancel knows what to
+    /// give up whatever was cut where.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub armed: Option<String>,
+    /// How often in a row the device's own check has put off what the job wanted.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub postponed: u32,
     /// Where it stands, in the host's words.
     pub state: State,
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// How far the cancelling of a job has come. Once there it never goes away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Cancel {
+    /// It was ordered: the run under way is asked to stop, and a trial boot is given up.
+    Ordered,
+    /// Nothing is armed any more, and the last run was begun, in which the plugin can tell the twin.
+    Told,
 }
 
 /// What a job was before another version of its plugin adopted it: the way back, should that version be rolled back.
@@ -107,6 +131,8 @@ pub enum Ended {
     Done(Value),
     /// Badly, and why.
     Failed(String),
+    /// An operator has cancelled it.
+    Cancelled,
 }
 
 impl Job {
@@ -118,13 +144,15 @@ impl Job {
     /// What an operator sees of it.
     pub fn summary(&self) -> JobSummary {
         let state = match &self.state {
+            State::Ended { outcome: Ended::Cancelled, .. } => "cancelled",
+            State::Ended { outcome: Ended::Done(_), .. } => "done",
+            State::Ended { outcome: Ended::Failed(_), .. } => "failed",
+            _ if self.cancel.is_some() => "cancelling",
             State::Accepted => "accepted",
             State::Ready { .. } => "ready",
             State::Running { .. } => "running",
             State::Waiting { .. } => "waiting",
             State::Restarting { .. } => "restarting",
-            State::Ended { outcome: Ended::Done(_), .. } => "done",
-            State::Ended { outcome: Ended::Failed(_), .. } => "failed",
         };
         JobSummary {
             id: self.id.clone(),
@@ -155,7 +183,7 @@ pub struct JobSummary {
     pub kind: String,
     /// The lane it holds until it has ended.
     pub lane: Option<String>,
-    /// `accepted`, `ready`, `running`, `waiting`, `restarting`, `done` or `failed`.
+    /// `accepted`, `ready`, `running`, `waiting`, `restarting`, `cancelling`, `done`, `failed` or `cancelled`.
     pub state: String,
     /// The phase of its checkpoint.
     pub phase: Option<String>,

@@ -62,6 +62,7 @@ fn told((job, effects): &(Job, Vec<Effect>)) -> String {
         State::Restarting { boot_id, .. } => format!("restarting({boot_id})"),
         State::Ended { outcome: Ended::Done(_), .. } => "done".to_owned(),
         State::Ended { outcome: Ended::Failed(_), .. } => "failed".to_owned(),
+        State::Ended { outcome: Ended::Cancelled, .. } => "cancelled".to_owned(),
     };
     let effects: Vec<String> = effects
         .iter()
@@ -73,6 +74,7 @@ fn told((job, effects): &(Job, Vec<Effect>)) -> String {
             Effect::FlushOutbox => "flush".to_owned(),
             Effect::Restart => "restart".to_owned(),
             Effect::Release => "release".to_owned(),
+            Effect::Revert => "revert".to_owned(),
         })
         .collect();
     format!("{state}: {}", effects.join(", "))
@@ -319,4 +321,68 @@ fn a_job_changes_its_version_between_runs_and_finds_the_way_back() {
         let job = job(state);
         assert_eq!(at_now(job.clone(), adopt.clone()), (job, vec![]), "only between runs");
     }
+}
+
+#[test]
+fn a_cancel_in_each_state() {
+    let expected = [
+        "accepted: store",
+        "ready(due): store",
+        "running(one): store",
+        "ready(interrupted): store",
+        "ready(interrupted): store",
+        "done: ",
+    ];
+    for (state, wanted) in states().into_iter().zip(expected) {
+        let after = at_now(job(state.clone()), Event::Cancel);
+        assert_eq!(told(&after), wanted, "{state:?}");
+        assert_eq!(after.0.cancel.is_some(), !after.0.has_ended());
+        assert_eq!(at_now(after.0.clone(), Event::Cancel), (after.0.clone(), vec![]), "again is well");
+    }
+}
+
+#[test]
+fn a_cancelled_job_gives_up_then_tells_then_ends() {
+    let start = || Event::Start { boot_id: "one".into() };
+    let ordered = Job {
+        cancel: Some(Cancel::Ordered),
+        armed: Some("b".into()),
+        ..job(State::Ready { wake: Wake::Interrupted })
+    };
+    assert!(ordered.must_give_up());
+    let asked = at_now(ordered.clone(), start());
+    assert_eq!(told(&asked), "ready(interrupted): revert");
+    assert_eq!(at_now(ordered.clone(), Event::Unattended).1, vec![], "not before it is given up");
+    let reverted = |on_trial| Event::Reverted { boot_id: "one".into(), on_trial };
+    assert_eq!(told(&at_now(ordered.clone(), reverted(true))), "restarting(one): store, flush, restart");
+    let (given_up, effects) = at_now(ordered, reverted(false));
+    assert_eq!((effects, given_up.must_give_up()), (vec![Effect::Store], false));
+    assert_eq!(told(&at_now(given_up.clone(), Event::Unattended)), "cancelled: store, release");
+    let (running, _) = at_now(given_up, start());
+    assert_eq!(running.cancel, Some(Cancel::Told));
+    assert_eq!(at_now(running.clone(), Event::Arming("b".into())), (running.clone(), vec![]), "never again");
+    for end in [RunEnd::Restart, RunEnd::Done(json!(1)), RunEnd::TimedOut, RunEnd::Permanent("x".into())] {
+        let after = at_now(running.clone(), Event::RunEnded { end, wanted: None });
+        assert_eq!(told(&after), "cancelled: store, release");
+    }
+}
+
+#[test]
+fn a_run_that_began_before_the_cancel_is_not_the_last() {
+    let running = Job { cancel: Some(Cancel::Ordered), ..job(State::Running { boot_id: "one".into() }) };
+    let after = at_now(running, Event::RunEnded { end: RunEnd::Done(json!(1)), wanted: None });
+    assert_eq!(told(&after), "ready(interrupted): store");
+}
+
+#[test]
+fn what_the_device_puts_off_is_no_attempt() {
+    let running = Job { attempt: 7, ..job(State::Running { boot_id: "one".into() }) };
+    let held = RunEnd::Held(Duration::from_secs(3600), "the window opens at 01:00".into());
+    let (after, _) = at_now(running.clone(), Event::RunEnded { end: held, wanted: None });
+    assert_eq!(after.attempt, 0);
+    assert_eq!(after.trouble.as_deref(), Some("the window opens at 01:00"));
+    assert!(matches!(after.state, State::Waiting { pause: 3_600_000, wake: Wake::Due, .. }));
+    let (postponed, effects) = at_now(running, Event::Postponed);
+    assert_eq!((postponed.postponed, effects), (1, vec![Effect::Store]));
+    assert_eq!(at_now(postponed, Event::Arming("b".into())).0.postponed, 0);
 }

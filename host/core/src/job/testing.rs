@@ -21,6 +21,9 @@ pub(super) fn job(state: State) -> Job {
         restarts: 0,
         checkpoint: None,
         trouble: None,
+        cancel: None,
+        armed: None,
+        postponed: 0,
         state,
     }
 }

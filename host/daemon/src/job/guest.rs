@@ -122,12 +122,14 @@ impl JobHandle {
     }
 
     /// Whether the host would like the run to return [`RunEnd::Suspended`] soon: it shuts down, or another version of
-    /// the plugin is live and has not refused the job.
+    /// the plugin is live and has not refused the job, or an operator has cancelled it.
     pub fn should_suspend(&self) -> bool {
-        self.seat.jobs.draining.is_cancelled() || self.seat.is_wanted_elsewhere(&self.version)
+        self.seat.jobs.draining.is_cancelled()
+            || self.is_cancelled()
+            || self.seat.is_wanted_elsewhere(&self.version)
     }
 
-    fn is_current(&self) -> bool {
+    pub(super) fn is_current(&self) -> bool {
         self.seat.run() == Some(self.run)
     }
 }

@@ -10,6 +10,7 @@ use hotshoe_core::manifest::PluginName;
 use hotshoe_core::planted::{self, Bug};
 use semver::Version;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use tracing::Instrument;
 
@@ -30,6 +31,19 @@ pub(super) struct Seat {
     runs: AtomicU64,
     /// The version that did not want the job when it was offered last.
     refused: ArcSwapOption<Version>,
+    /// Cancelled once the job's cancel is stored.
+    pub(super) cancelled: CancellationToken,
+    /// What the device's policy said in the run under way: how long the job is put off, and why.
+    pub(super) hold: ArcSwapOption<(Duration, String)>,
+}
+
+/// Whether somebody runs a job that is ready.
+enum Found {
+    Guest(Arc<dyn Guest>),
+    /// Nobody in the time that is left to a cancelled job.
+    Nobody,
+    /// The process ends.
+    Leave,
 }
 
 /// What comes of an effect.
@@ -45,14 +59,22 @@ enum Flow {
 impl Seat {
     pub(super) fn new(job: Job, jobs: Arc<Shared>) -> Arc<Seat> {
         let (id, plugin) = (job.id.clone(), job.plugin.clone());
-        Arc::new(Seat {
+        let cancelled = CancellationToken::new();
+        if job.cancel.is_some() {
+            cancelled.cancel();
+        }
+        let seat = Arc::new(Seat {
             id,
             plugin,
             job: Mutex::new(job),
             jobs,
             runs: AtomicU64::new(0),
             refused: ArcSwapOption::empty(),
-        })
+            cancelled,
+            hold: ArcSwapOption::empty(),
+        });
+        seat.jobs.seated(&seat);
+        seat
     }
 
     /// What the machine says.
@@ -78,22 +100,22 @@ impl Seat {
         self.jobs.live(&self.plugin).is_some_and(|live| live != *version && refused.as_deref() != Some(&live))
     }
 
-    /// Waits until somebody is there to run the job, and sees to it that it is theirs. `None` when the process ends.
-    async fn guest(self: &Arc<Self>) -> Option<Arc<dyn Guest>> {
+    /// Waits until somebody is there to run the job, and sees to it that it is theirs.
+    async fn guest(self: &Arc<Self>) -> Found {
         let mut stands = self.jobs.stands();
         loop {
             if self.jobs.draining.is_cancelled() {
-                return None;
+                return Found::Leave;
             }
             let job = self.job.lock().await.clone();
             let stand = stands.borrow_and_update().get(&self.plugin).cloned();
             let refused = self.refused.load_full();
             match next(stand.as_ref(), &job, refused.as_deref()).await {
-                Next::Run(guest) => return Some(guest),
+                Next::Run(guest) => return Found::Guest(guest),
                 Next::Refused(version) => self.refused.store(Some(Arc::new(version))),
                 Next::Change(event) => {
                     if let Flow::Leave = self.change(event).await {
-                        return None;
+                        return Found::Leave;
                     }
                     self.jobs.moved();
                 }
@@ -101,8 +123,9 @@ impl Seat {
                     let why = missing(stand.as_ref(), &job);
                     tracing::error!(why, "the job is ready and does not run");
                     tokio::select! {
-                        changed = stands.changed() => changed.ok()?,
-                        () = self.jobs.draining.cancelled() => return None,
+                        changed = stands.changed() => if changed.is_err() { return Found::Leave },
+                        () = self.jobs.draining.cancelled() => return Found::Leave,
+                        () = self.overdue() => return Found::Nobody,
                     }
                 }
             }
@@ -115,7 +138,32 @@ impl Seat {
         }
     }
 
+    /// Whether a cancel that came meanwhile has made an effect void: the pause or the restart is not to be any more.
+    async fn is_void(&self, effect: &Effect) -> bool {
+        let job = self.job.lock().await;
+        match effect {
+            Effect::Wake { .. } => !matches!(job.state, State::Waiting { .. } | State::Restarting { .. }),
+            Effect::FlushOutbox | Effect::Restart => !matches!(job.state, State::Restarting { .. }),
+            _ => false,
+        }
+    }
+
+    /// Ends when the job is cancelled that was not when this began.
+    fn newly_cancelled(&self) -> impl Future<Output = ()> + '_ {
+        let before = self.cancelled.is_cancelled();
+        async move {
+            if before {
+                std::future::pending::<()>().await;
+            }
+            self.cancelled.cancelled().await;
+        }
+    }
+
     async fn perform(self: &Arc<Self>, effect: Effect, guest: Option<&Arc<dyn Guest>>) -> Flow {
+        let cancelled = self.newly_cancelled();
+        if self.is_void(&effect).await {
+            return Flow::On;
+        }
         match effect {
             Effect::Store => self.store().await,
             // Told by whoever accepted it.
@@ -127,6 +175,7 @@ impl Seat {
             Effect::Wake { after } => {
                 tokio::select! {
                     () = tokio::time::sleep(Duration::from_millis(after)) => Flow::Event(Event::TimerDue),
+                    () = cancelled => Flow::On,
                     () = self.jobs.draining.cancelled() => Flow::Leave,
                 }
             }
@@ -138,10 +187,12 @@ impl Seat {
                         }
                         Flow::On
                     }
+                    () = cancelled => Flow::On,
                     () = self.jobs.draining.cancelled() => Flow::Leave,
                 }
             }
-            Effect::Restart => self.restart().await,
+            Effect::Restart => self.restart(cancelled).await,
+            Effect::Revert => self.revert().await,
             Effect::Release => {
                 self.release().await;
                 Flow::On
@@ -217,6 +268,7 @@ impl Seat {
             checkpoint: job.checkpoint,
             handle: JobHandle { seat: Arc::clone(self), run, version: version.clone() },
         };
+        self.hold.store(None);
         // A task of its own, so that a panic under it ends the run and not the job.
         let future = async move { guest.run(run).await };
         let mut task = AbortOnDropHandle::new(tokio::spawn(future.in_current_span()));
@@ -225,6 +277,11 @@ impl Seat {
                 tracing::error!(%error, "the host failed during the run");
                 RunEnd::Trapped("the host failed during the run".to_owned())
             })),
+            () = self.overdue() => {
+                task.abort();
+                let _ = (&mut task).await;
+                Some(RunEnd::TimedOut)
+            }
             () = self.jobs.cut.cancelled() => None,
         };
         self.runs.fetch_add(1, Ordering::AcqRel);
@@ -235,6 +292,10 @@ impl Seat {
                 Event::Cut
             }
             Some(end) => {
+                let end = match (end, self.hold.swap(None)) {
+                    (RunEnd::Transient(_), Some(hold)) => RunEnd::Held(hold.0, hold.1.clone()),
+                    (end, _) => end,
+                };
                 log(&end);
                 let wanted = if end == RunEnd::Restart { self.jobs.armed(&self.id).await } else { None };
                 Event::RunEnded { end, wanted }
@@ -248,7 +309,28 @@ impl Seat {
         }
     }
 
-    async fn restart(&self) -> Flow {
+    /// Gives up what a cancelled job may have armed. A disk that refuses is asked again: what follows may not happen
+    /// before.
+    async fn revert(&self) -> Flow {
+        let mut failures = 0_u32;
+        loop {
+            let armed = self.job.lock().await.armed.clone();
+            let Some(slot) = armed else { return Flow::On };
+            match self.jobs.give_up(slot.clone()).await {
+                Ok(on_trial) => {
+                    tracing::warn!(slot, on_trial, "the trial boot of a cancelled job is given up");
+                    let boot_id = self.jobs.settings.boot_id.clone();
+                    return Flow::Event(Event::Reverted { boot_id, on_trial });
+                }
+                Err(error) => tracing::error!(slot, error, "the trial boot was not given up; trying again"),
+            }
+            if let Flow::Leave = self.pause(&mut failures).await {
+                return Flow::Leave;
+            }
+        }
+    }
+
+    async fn restart(&self, cancelled: impl Future<Output = ()>) -> Flow {
         tracing::warn!("restarting the device");
         let asked = tokio::select! {
             asked = self.jobs.settings.restart.ask() => asked,
@@ -259,6 +341,7 @@ impl Seat {
             Ok(()) => {
                 tokio::select! {
                     () = tokio::time::sleep(self.jobs.settings.patience) => {}
+                    () = cancelled => return Flow::On,
                     () = self.jobs.draining.cancelled() => return Flow::Leave,
                 }
                 format!("nothing came of the restart within {:?}", self.jobs.settings.patience)
@@ -297,14 +380,24 @@ async fn go_on(seat: Arc<Seat>, first: Event) {
         let event = match next.take() {
             Some(event) => event,
             None => {
-                if !matches!(seat.job.lock().await.state, State::Ready { .. }) {
-                    break;
+                let (ready, gives_up) = {
+                    let job = seat.job.lock().await;
+                    (matches!(job.state, State::Ready { .. }), job.must_give_up())
+                };
+                let start = Event::Start { boot_id: seat.jobs.settings.boot_id.clone() };
+                match ready {
+                    false => break,
+                    true if gives_up && seat.jobs.draining.is_cancelled() => break,
+                    true if gives_up => start,
+                    true => match seat.guest().await {
+                        Found::Guest(found) => {
+                            guest = Some(found);
+                            start
+                        }
+                        Found::Nobody => Event::Unattended,
+                        Found::Leave => break,
+                    },
                 }
-                match seat.guest().await {
-                    Some(found) => guest = Some(found),
-                    None => break,
-                }
-                Event::Start { boot_id: seat.jobs.settings.boot_id.clone() }
             }
         };
         let effects = {
@@ -334,6 +427,7 @@ fn log(end: &RunEnd) {
         RunEnd::Restart => tracing::info!("the job wants the device restarted"),
         RunEnd::Suspended => tracing::info!("the run stopped because the host asked for it"),
         RunEnd::Transient(why) => tracing::warn!(reason = why, "the run failed; trying again later"),
+        RunEnd::Held(pause, why) => tracing::info!(?pause, reason = why, "the job is put off"),
         RunEnd::Permanent(why) => tracing::error!(reason = why, "the job failed"),
         RunEnd::Trapped(why) => tracing::error!(reason = why, "the run trapped; trying again later"),
         RunEnd::TimedOut => {

@@ -13,6 +13,7 @@
 //! It does not know what a guest is made of, nor what a job does.
 
 mod accepted;
+mod cancel;
 mod files;
 mod guest;
 mod life;
@@ -25,6 +26,7 @@ mod tests;
 mod twin;
 
 pub use accepted::Accepted;
+pub use cancel::{ActError, CancelError};
 pub use guest::{Adoption, Doing, Guest, JobHandle, JobRun, SaveError};
 pub use hotshoe_core::job::{
     Boot, Checkpoint, JobId, JobSpec, JobSummary, Progress, RunEnd, Settings as MachineSettings, Wake,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use hotshoe_core::job::{
@@ -42,6 +42,9 @@ pub struct JobSettings {
     pub flush: Duration,
     /// How long to wait for the restart to happen before asking again.
     pub patience: Duration,
+    /// How long a cancelled job may go on: each of its runs is cut after it, and a plugin that is not there is waited
+    /// for no longer.
+    pub grace: Duration,
     /// The bounds of the machine.
     pub machine: Settings,
     /// The wall clock.
@@ -51,13 +54,14 @@ pub struct JobSettings {
 }
 
 impl JobSettings {
-    /// Settings with this product's defaults: 10 s to flush, 5 minutes for a restart.
+    /// Settings with this product's defaults: 10 s to flush, 5 minutes for a restart, 30 s after a cancel.
     pub fn new(boot_id: String, restart: RestartCommand, clock: Clock) -> JobSettings {
         JobSettings {
             boot_id,
             restart,
             flush: Duration::from_secs(10),
             patience: Duration::from_secs(300),
+            grace: Duration::from_secs(30),
             machine: Settings::default(),
             clock,
             random: Arc::new(rand::random),
@@ -89,7 +93,9 @@ pub(super) struct Shared {
     pub(super) settings: JobSettings,
     pub(super) files: Files,
     pub(super) outbox: Outbox,
-    slots: Arc<dyn Slots>,
+    pub(super) slots: Arc<dyn Slots>,
+    /// Those that have a task of their own.
+    seats: Mutex<BTreeMap<JobId, Weak<Seat>>>,
     /// The jobs as they were last seen, those that have ended too.
     seen: Mutex<BTreeMap<JobId, Job>>,
     guests: watch::Sender<Guests>,
@@ -113,6 +119,7 @@ impl Jobs {
             files: Files::new(state),
             outbox,
             slots,
+            seats: Mutex::default(),
             seen: Mutex::default(),
             guests: watch::Sender::new(Guests::new()),
             moves: watch::Sender::new(0),
@@ -228,6 +235,11 @@ impl Jobs {
         list
     }
 
+    /// The seat of a job that has not ended, or has just.
+    pub(super) fn seat(&self, id: &JobId) -> Option<Arc<Seat>> {
+        lock(&self.0.seats).get(id).and_then(Weak::upgrade)
+    }
+
     /// Whether a job that has not ended was announced just so.
     pub fn is_same(&self, id: &JobId, spec: &JobSpec) -> bool {
         let job = self.0.look(id);
@@ -275,11 +287,17 @@ impl Shared {
         lock(&self.seen).insert(job.id.clone(), job.clone());
     }
 
+    /// Remembers who lives a job.
+    pub(super) fn seated(&self, seat: &Arc<Seat>) {
+        lock(&self.seats).insert(seat.id.clone(), Arc::downgrade(seat));
+    }
+
     pub(super) fn look(&self, id: &JobId) -> Option<Job> {
         lock(&self.seen).get(id).cloned()
     }
 
     fn forget(&self, id: &JobId) {
+        lock(&self.seats).remove(id);
         lock(&self.seen).remove(id);
     }
 
@@ -309,6 +327,9 @@ impl Shared {
             restarts: 0,
             checkpoint: None,
             trouble: None,
+            cancel: None,
+            armed: None,
+            postponed: 0,
             state: State::Accepted,
         };
         seen.insert(job.id.clone(), job.clone());
@@ -347,6 +368,12 @@ impl Shared {
     pub(super) async fn armed(&self, id: &JobId) -> Option<String> {
         let (slots, id) = (Arc::clone(&self.slots), id.clone());
         spawn_blocking(move || slots.armed(id.as_str())).await.unwrap_or_default()
+    }
+
+    /// Gives up the trial of a slot; whether the device runs from it.
+    pub(super) async fn give_up(&self, slot: String) -> Result<bool, String> {
+        let slots = Arc::clone(&self.slots);
+        spawn_blocking(move || slots.give_up(&slot)).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     pub(super) async fn release(&self, id: &JobId) {

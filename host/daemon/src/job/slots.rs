@@ -1,6 +1,6 @@
 //! What a job needs to know of the device's slots.
 
-use crate::flash::Flash;
+use crate::flash::{Flash, SlotInfo};
 
 /// The slots, as far as restarts and the end of a job go. Calls may block on the disk.
 pub trait Slots: Send + Sync + 'static {
@@ -10,6 +10,11 @@ pub trait Slots: Send + Sync + 'static {
     fn armed(&self, job: &str) -> Option<String>;
     /// Whether the slot that was wanted runs now.
     fn boot_expected(&self, wanted: &str) -> bool;
+    /// Whether the image in this slot runs and boots for good.
+    fn confirmed(&self, slot: &str) -> bool;
+    /// Gives up the trial boot of this slot, if one is armed or runs; durable when it returns. Whether the device runs
+    /// from the slot though the boot loader would not boot it again.
+    fn give_up(&self, slot: &str) -> Result<bool, String>;
     /// Gives back what this job holds. Doing so again is well.
     fn release(&self, job: &str);
 }
@@ -33,9 +38,27 @@ impl Slots for Flash {
         self.boot_expected(wanted)
     }
 
+    fn confirmed(&self, slot: &str) -> bool {
+        self.slots().is_ok_and(|slots| slots.iter().any(|it| belongs(it, slot) && it.running && it.good))
+    }
+
+    fn give_up(&self, slot: &str) -> Result<bool, String> {
+        let slots = self.slots().map_err(|error| error.to_string())?;
+        let mut own = slots.iter().filter(|it| belongs(it, slot)).peekable();
+        if own.peek().is_some_and(|it| it.trial) {
+            self.revert().map_err(|error| error.to_string())?;
+        }
+        Ok(own.peek().is_some_and(|it| it.running && !it.good))
+    }
+
     fn release(&self, job: &str) {
         self.release(job);
     }
+}
+
+/// Whether a slot is the one of this name, or a part of the group of this name.
+fn belongs(slot: &SlotInfo, name: &str) -> bool {
+    slot.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A device without slots.
@@ -53,6 +76,14 @@ impl Slots for NoSlots {
 
     fn boot_expected(&self, _: &str) -> bool {
         true
+    }
+
+    fn confirmed(&self, _: &str) -> bool {
+        false
+    }
+
+    fn give_up(&self, _: &str) -> Result<bool, String> {
+        Ok(false)
     }
 
     fn release(&self, _: &str) {}

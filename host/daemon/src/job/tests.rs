@@ -18,6 +18,7 @@ use crate::hub::Outbox;
 use crate::state::StateDir;
 
 mod adoption;
+mod cancel;
 
 type Ending = Pin<Box<dyn Future<Output = RunEnd> + Send>>;
 
@@ -88,6 +89,7 @@ impl Disk {
         let clock: Clock = Arc::new(|| 1_800_000_000_000);
         let mut settings = JobSettings::new(boot_id.into(), RestartCommand::new(restart, &[]), clock);
         settings.flush = Duration::from_millis(1);
+        settings.grace = Duration::from_secs(2);
         settings.machine.backoff = Backoff { first: Duration::from_millis(1), cap: Duration::from_millis(5) };
         settings.machine.shortest_pause = Duration::from_millis(1);
         let (jobs, outbox) = runtime.block_on(async {

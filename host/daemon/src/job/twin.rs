@@ -1,4 +1,5 @@
-//! What the twin shows of jobs: `hotshoe.jobs.<id>` while one runs, `hotshoe.lastFailure` afterwards.
+//! What the twin shows of jobs: `hotshoe.jobs.<id>` while one runs, `hotshoe.lastFailure` or `hotshoe.lastCancelled`
+//! afterwards.
 //!
 //! Progress is volatile (the outbox drops it while the link is down); the `null` that clears it is durable, so
 //! that no twin shows a download for ever.
@@ -22,11 +23,18 @@ pub(super) fn progress(job: &Job, progress: &Progress) -> Value {
 pub(super) fn ended(job: &Job) -> Option<Value> {
     let State::Ended { outcome, at } = &job.state else { return None };
     let mut patch = jobs(&job.id, Value::Null);
-    if let (Ended::Failed(why), Some(Value::Object(host))) = (outcome, patch.get_mut("hotshoe")) {
-        let failure = json!({
-            "job": job.id, "plugin": job.plugin, "kind": job.kind, "reason": shortened(why, 512), "at": whole(*at),
-        });
-        host.insert("lastFailure".to_owned(), failure);
+    let told = |reason: Option<&str>| {
+        json!({
+            "job": job.id, "plugin": job.plugin, "kind": job.kind, "at": whole(*at),
+            "reason": reason.map(|reason| shortened(reason, 512)),
+        })
+    };
+    if let Some(Value::Object(host)) = patch.get_mut("hotshoe") {
+        match outcome {
+            Ended::Failed(why) => host.insert("lastFailure".to_owned(), told(Some(why))),
+            Ended::Cancelled => host.insert("lastCancelled".to_owned(), told(job.trouble.as_deref())),
+            Ended::Done(_) => None,
+        };
     }
     Some(patch)
 }

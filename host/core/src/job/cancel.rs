@@ -1,0 +1,76 @@
+//! An operator's cancel: from its order to the end of the job.
+//!
+//! Cancelling is stored before anything else follows, and never goes away: whatever is cut afterwards, the job ends as
+//! cancelled, whatever its plugin returns. In this order, each step durable before the next:
+//!
+//! 1. *Ordered*. The run under way is asked to stop, and cut when it does not; from here on nothing is armed. A pause
+//!    or a restart that was to come does not.
+//! 2. What the job may have armed is given up. Where the device already runs from it, it is restarted into the good
+//!    slot first, so that the plugin never tells of an end that is not true yet.
+//! 3. *Told*. One more run is begun, in which the plugin learns of it and can report. However that one ends, the job
+//!    has ended. A run that began before the order does not count: it may know nothing of it.
+//!
+//! Why one run more and not a call of its own: a plugin already knows how to be run again, and one that has never
+//! heard of cancelling meets refusals with a clear text and ends.
+
+use super::machine::{Effect, RunEnd, ready, shortened};
+use super::{Cancel, Job, State, Wake};
+
+/// Whether it was cancelled, and may have ended of it.
+pub(super) fn is_cancelled(job: &Job) -> bool {
+    job.cancel.is_some()
+}
+
+/// The order. A job that has ended, or was cancelled before, stays as it is.
+pub(super) fn order(job: Job) -> (Job, Vec<Effect>) {
+    if job.has_ended() || is_cancelled(&job) {
+        return (job, vec![]);
+    }
+    let job = Job { cancel: Some(Cancel::Ordered), ..job };
+    let job = match job.state {
+        State::Waiting { .. } | State::Restarting { .. } => ready(job, Wake::Interrupted),
+        _ => job,
+    };
+    (job, vec![Effect::Store])
+}
+
+/// The job that may be run once more; as an error the one that has something to give up first.
+pub(super) fn begin(job: Job) -> Result<Job, Job> {
+    if job.armed.is_some() {
+        return Err(job);
+    }
+    Ok(Job { cancel: Some(Cancel::Told), ..job })
+}
+
+/// What was armed is given up.
+pub(super) fn reverted(job: Job, boot_id: String, on_trial: bool) -> (Job, Vec<Effect>) {
+    if !is_cancelled(&job) || job.armed.is_none() {
+        return (job, vec![]);
+    }
+    let job = Job { armed: None, ..job };
+    if !on_trial {
+        return (job, vec![Effect::Store]);
+    }
+    let state = State::Restarting { boot_id, wanted: None };
+    (Job { state, ..job }, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
+}
+
+/// The job that has ended with this run; as an error the one that is still to be told.
+pub(super) fn run_ended(job: Job, end: &RunEnd) -> Result<Job, Job> {
+    let trouble = match end {
+        RunEnd::Transient(why) | RunEnd::Permanent(why) | RunEnd::Trapped(why) => Some(shortened(why)),
+        RunEnd::TimedOut => {
+            Some("the run was cut, since it did not stop when the job was cancelled".to_owned())
+        }
+        _ => job.trouble.clone(),
+    };
+    let job = Job { attempt: 0, trouble, ..job };
+    if job.cancel == Some(Cancel::Told) { Ok(job) } else { Err(job) }
+}
+
+impl Job {
+    /// Whether a trial boot is to be given up before the job is run again; nobody is needed for it.
+    pub fn must_give_up(&self) -> bool {
+        is_cancelled(self) && self.armed.is_some() && matches!(self.state, State::Ready { .. })
+    }
+}
