@@ -7,6 +7,7 @@ mod check;
 mod dev;
 mod device;
 mod firmware;
+mod job;
 mod method;
 mod plugin;
 mod repo;
@@ -21,6 +22,7 @@ pub(crate) use check::Check;
 pub(crate) use dev::Dev;
 pub(crate) use device::{Create, DeviceCommand, KeyChoice};
 pub(crate) use firmware::{FirmwareCommand, Update};
+pub(crate) use job::JobCommand;
 pub(crate) use method::{Invoke, MethodCommand};
 pub(crate) use plugin::{Install, Logs, Metrics, PluginCommand};
 pub(crate) use repo::{Add, Delegate, Init, Place, Publish, Refresh, RepoCommand, RotateRoot};
@@ -110,6 +112,9 @@ pub(crate) enum Command {
     /// Plugins of this device: install, list, show, grant, roll back, remove, logs
     #[command(subcommand)]
     Plugin(PluginCommand),
+    /// Jobs of this device: list, cancel
+    #[command(subcommand)]
+    Job(JobCommand),
     /// Print this device's figures as OpenMetrics text
     Metrics(Metrics),
 }

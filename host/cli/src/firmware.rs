@@ -112,6 +112,10 @@ fn conclude(
             let text = format!("the update of {device} failed{}", told(reason.as_deref()));
             ("failed", Some(Failure::new(Exit::Software, text).hint("it still runs what it ran before")))
         }
+        Ended::Cancelled => {
+            let text = format!("the update of {device} was cancelled by an operator");
+            ("cancelled", Some(Failure::new(Exit::Software, text).hint("it runs what it ran before")))
+        }
         Ended::RolledBack { reason } => {
             let text = format!("the update of {device} was rolled back{}", told(reason.as_deref()));
             (

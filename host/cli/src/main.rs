@@ -18,6 +18,7 @@ mod files;
 mod firmware;
 mod hub;
 mod input;
+mod job;
 mod method;
 mod output;
 mod plugin;
@@ -74,6 +75,7 @@ fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Command::Dev(command) => dev::run(output, command),
         Command::Repo(command) => repo::run(output, command, jiff::Timestamp::now()),
         Command::Plugin(command) => runtime()?.block_on(plugin::run(output, command)),
+        Command::Job(command) => runtime()?.block_on(job::run(output, command)),
         Command::Metrics(command) => runtime()?.block_on(plugin::metrics(output, command)),
     }
 }

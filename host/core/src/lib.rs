@@ -25,3 +25,4 @@ pub mod target;
 pub mod topic;
 pub mod twin;
 pub mod units;
+pub mod window;

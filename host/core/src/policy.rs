@@ -8,6 +8,15 @@
 //! ```toml
 //! [firmware]
 //! unsigned = "digest"
+//! downgrade = false
+//!
+//! [update]
+//! windows = ["Mon-Fri 01:00-05:00", "Sat,Sun 22:00-06:00"]
+//! offset = "+01:00"
+//! check = { plugin = "acme.battery", method = "mayUpdate" }
+//!
+//! [download]
+//! cap = ["200MiB/day", "2GiB/month"]
 //!
 //! [plugins]
 //! unsigned = "deny"
@@ -21,13 +30,18 @@
 //! telemetry = true
 //! ```
 
+pub mod floor;
 mod plugins;
+pub mod traffic;
+pub mod update;
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
 use self::plugins::Tables;
+use self::traffic::DownloadPolicy;
+use self::update::UpdatePolicy;
 
 use crate::{
     grants::UrlPattern,
@@ -41,6 +55,10 @@ use crate::{
 pub struct Policy {
     /// About firmware images.
     pub firmware: FirmwarePolicy,
+    /// When an image may be armed.
+    pub update: UpdatePolicy,
+    /// What fetched files may take of the link.
+    pub download: DownloadPolicy,
     /// About putting plugins on the device.
     pub install: InstallPolicy,
     /// What each plugin may have at most.
@@ -62,6 +80,8 @@ impl Policy {
 pub struct FirmwarePolicy {
     /// What becomes of images that no signed target covers.
     pub unsigned: Unsigned,
+    /// Whether a signed image below the highest of its name that was confirmed may be staged.
+    pub downgrade: bool,
 }
 
 /// About putting plugins on the device.
@@ -119,19 +139,22 @@ pub enum PolicyError {
 #[serde(deny_unknown_fields, default)]
 struct Document {
     firmware: FirmwarePolicy,
+    update: UpdatePolicy,
+    download: DownloadPolicy,
     plugins: Tables,
 }
 
 /// Reads and checks a `policy.toml`.
 pub fn parse(text: &str) -> Result<Policy, PolicyError> {
-    let document: Document = strict::from_toml(text)?;
-    let Tables { install, mut tables } = document.plugins;
+    let mut document: Document = strict::from_toml(text)?;
+    let Tables { install, mut tables } = std::mem::take(&mut document.plugins);
     let others = tables.remove("*");
     let plugins = tables
         .into_iter()
         .map(|(name, allowed)| Ok((name.parse()?, allowed)))
         .collect::<Result<_, PolicyError>>()?;
-    Ok(Policy { firmware: document.firmware, install, plugins, others })
+    let Document { firmware, update, download, .. } = document;
+    Ok(Policy { firmware, update, download, install, plugins, others })
 }
 
 #[cfg(test)]
@@ -196,5 +219,34 @@ mod tests {
         );
         assert!(told("[plugins]\ndowngrade = 1").contains("line 2: invalid type: integer"));
         assert!(told("plugins.\"*\".storage = 64").contains("line 1: invalid type: integer"));
+    }
+
+    #[test]
+    fn windows_caps_and_checks() {
+        let policy = parse(
+            "[firmware]\ndowngrade = true\n[update]\nwindows = [\"Mon-Fri 01:00-05:00\"]\noffset = \"+02:00\"\n\
+             clock = \"any\"\ndownload = \"window\"\ncheck = { plugin = \"acme.battery\", method = \"mayUpdate\" }\n\
+             [download]\ncap = [\"200MiB/day\", \"2GiB/month\"]\nmetered = true\n",
+        )
+        .unwrap();
+        assert!(policy.firmware.downgrade && policy.download.is_capped());
+        assert_eq!(policy.update.windows.len(), 1);
+        assert_eq!(policy.update.check.unwrap().method, "mayUpdate");
+        assert_eq!(parse("[download]\ncap = \"1GiB/month\"").unwrap().download.cap.len(), 1);
+        let told = |text: &str| parse(text).unwrap_err().to_string();
+        for (text, said) in [
+            ("[update]\nwindow = []", "key `window` is unknown; did you mean `windows`?"),
+            ("[update]\nwindows = [\"nights\"]", "line 2: `nights` is not a window"),
+            ("[update]\noffset = \"Europe/Berlin\"", "line 2: `Europe/Berlin` is not an offset"),
+            ("[update]\nclock = \"no\"", "value `no` is unknown"),
+            ("[update]\ncheck = { plugin = \"Acme\", method = \"m\" }", "`Acme` is not a plugin's name"),
+            ("[update]\ncheck = { plugin = \"acme.b\" }", "missing field `method`"),
+            ("[download]\ncap = \"200MiB\"", "like `200MiB/day`"),
+            ("[download]\ncap = [\"1MiB/day\", \"2MiB/day\"]", "a second cap"),
+            ("[download]\ncap = 5", "a cap like"),
+            ("[download]\nmetred = true", "did you mean `metered`?"),
+        ] {
+            assert!(told(text).contains(said), "{text}: {}", told(text));
+        }
     }
 }

@@ -21,7 +21,7 @@ pub(crate) enum FirmwareCommand {
   hotshoe firmware update pump-7 https://images.example.com/pump-2.1.img \\
       --digest sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --version 2.1.0
 
-Exit codes: 0 completed, 70 failed, 71 rolled back, 75 not ended in time or busy; else as `hotshoe --help` says.")]
+Exit codes: 0 completed, 70 failed or cancelled, 71 rolled back, 75 not ended in time or busy; else as `hotshoe --help` says.")]
     Update(Update),
 }
 

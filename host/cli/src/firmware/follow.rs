@@ -54,6 +54,8 @@ pub(super) enum Ended {
         /// What the device says.
         reason: Option<String>,
     },
+    /// An operator of the device has cancelled it; the old one runs.
+    Cancelled,
     /// It ran the new one and went back.
     RolledBack {
         /// What the device says.
@@ -98,6 +100,7 @@ impl Follower {
         let ended = match status {
             "completed" => Ended::Completed,
             "failed" => Ended::Failed { reason: reason(reported) },
+            "cancelled" => Ended::Cancelled,
             "rolledBack" => Ended::RolledBack { reason: reason(reported) },
             phase => {
                 // What counts the bytes of the step before says nothing of this one.

@@ -34,12 +34,9 @@ pub(super) fn order(job: Job) -> (Job, Vec<Effect>) {
     (job, vec![Effect::Store])
 }
 
-/// The job that may be run once more; as an error the one that has something to give up first.
-pub(super) fn begin(job: Job) -> Result<Job, Job> {
-    if job.armed.is_some() {
-        return Err(job);
-    }
-    Ok(Job { cancel: Some(Cancel::Told), ..job })
+/// The last run begins: its plugin is told.
+pub(super) fn told(job: Job) -> Job {
+    Job { cancel: Some(Cancel::Told), ..job }
 }
 
 /// What was armed is given up.
@@ -55,8 +52,8 @@ pub(super) fn reverted(job: Job, boot_id: String, on_trial: bool) -> (Job, Vec<E
     (Job { state, ..job }, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
 }
 
-/// The job that has ended with this run; as an error the one that is still to be told.
-pub(super) fn run_ended(job: Job, end: &RunEnd) -> Result<Job, Job> {
+/// The job after this run, and whether that was its last; if not, it is still to be told.
+pub(super) fn run_ended(job: Job, end: &RunEnd) -> (Job, bool) {
     let trouble = match end {
         RunEnd::Transient(why) | RunEnd::Permanent(why) | RunEnd::Trapped(why) => Some(shortened(why)),
         RunEnd::TimedOut => {
@@ -64,8 +61,8 @@ pub(super) fn run_ended(job: Job, end: &RunEnd) -> Result<Job, Job> {
         }
         _ => job.trouble.clone(),
     };
-    let job = Job { attempt: 0, trouble, ..job };
-    if job.cancel == Some(Cancel::Told) { Ok(job) } else { Err(job) }
+    let last = job.cancel == Some(Cancel::Told);
+    (Job { attempt: 0, trouble, ..job }, last)
 }
 
 impl Job {

@@ -191,18 +191,18 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
     };
     match (job.state.clone(), event) {
         (_, Cancel) => cancel::order(job),
-        (State::Ready { wake }, Start { boot_id }) if is_cancelled(&job) => match cancel::begin(job) {
-            Ok(job) => start(job, wake, boot_id),
-            Err(job) => (job, vec![Effect::Revert]),
-        },
+        (State::Ready { .. }, Start { .. }) if job.must_give_up() => (job, vec![Effect::Revert]),
+        (State::Ready { wake }, Start { boot_id }) if is_cancelled(&job) => {
+            start(cancel::told(job), wake, boot_id)
+        }
         (State::Ready { .. }, Reverted { boot_id, on_trial }) => cancel::reverted(job, boot_id, on_trial),
         (State::Ready { .. }, Unattended) if is_cancelled(&job) && job.armed.is_none() => {
             finish(job, Ended::Cancelled, moment)
         }
         (State::Running { .. }, RunEnded { end, .. }) if is_cancelled(&job) => {
             match cancel::run_ended(job, &end) {
-                Ok(job) => finish(job, Ended::Cancelled, moment),
-                Err(job) => (ready(job, Wake::Interrupted), vec![Effect::Store]),
+                (job, true) => finish(job, Ended::Cancelled, moment),
+                (job, false) => (ready(job, Wake::Interrupted), vec![Effect::Store]),
             }
         }
         (State::Restarting { boot_id: asked, .. }, Booted { boot_id, .. })

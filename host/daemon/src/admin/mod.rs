@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `GET /status` | what `hotshoe.status` says |
 //! | `GET /jobs` | the jobs |
+//! | `POST /jobs/ID/cancel` | cancels it, durably; answers how it stands now |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /plugins`, `GET /plugins/NAME` | the plugins, one in detail |
 //! | `POST /plugins[?digest=D]` with a component's bytes | installs it |
@@ -23,6 +24,7 @@
 
 mod answer;
 mod install;
+mod jobs;
 mod logs;
 mod order;
 mod peer;
@@ -42,6 +44,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use crate::capability::Logs;
+use crate::job::Jobs;
 
 pub use order::{Order, OrderError, Orders};
 pub use plugins::outcome;
@@ -71,6 +74,8 @@ pub struct Admin {
     pub logs: Logs,
     /// Installs plugins, and has them.
     pub orders: Orders,
+    /// The jobs.
+    pub jobs: Jobs,
     /// Opens the copies of repositories that orders name.
     pub open: OpenDirectory,
     /// Room for one file that is being taken in.

@@ -10,7 +10,7 @@ use hotshoe_core::manifest::PluginName;
 use serde_json::Value;
 
 use super::answer::Refused;
-use super::{Admin, install, logs, plugins};
+use super::{Admin, install, jobs, logs, plugins};
 
 /// As OpenMetrics has it.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -18,7 +18,8 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 pub(super) fn routes(admin: Admin) -> Router {
     Router::new()
         .route("/status", get(status))
-        .route("/jobs", get(jobs))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}/cancel", post(jobs::cancel))
         .route("/metrics", get(metrics))
         .route("/plugins", get(plugins::list).post(install::install))
         .route("/plugins/{name}", get(plugins::show).delete(plugins::remove))
@@ -31,10 +32,6 @@ pub(super) fn routes(admin: Admin) -> Router {
 
 async fn status(State(admin): State<Admin>) -> Json<Value> {
     Json(admin.told.status().await)
-}
-
-async fn jobs(State(admin): State<Admin>) -> Json<Value> {
-    Json(admin.told.jobs())
 }
 
 async fn metrics(State(admin): State<Admin>) -> Response {

@@ -12,6 +12,7 @@ mod dispatch;
 mod error;
 mod facts;
 mod identity;
+mod jobs;
 mod log;
 mod methods;
 mod native;

@@ -1,4 +1,4 @@
-//! The host's own methods: `hotshoe.ping`, `hotshoe.status` and those about plugins (`methods`).
+//! The host's own methods: `hotshoe.ping`, `hotshoe.status`, those about plugins (`methods`) and jobs (`jobs`).
 //!
 //! No plugin can have a name that begins with `hotshoe.` among its methods answered before these.
 
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
-use super::methods;
+use super::{jobs, methods};
 use crate::admin::{Orders, Told};
 use crate::flash::{Content, Flash, SlotInfo};
 use crate::hub::Outbox;
@@ -45,6 +45,7 @@ impl Native {
             STATUS => self.status_document().await,
             methods::INSTALL => return Some(methods::install(&self.orders, &self.outbox, payload).await),
             methods::ROLLBACK => return Some(methods::rollback(&self.orders, &self.outbox, payload).await),
+            jobs::CANCEL => return Some(jobs::cancel(&self.jobs, payload).await),
             _ => return None,
         };
         Some(MethodResponse { status: 200, payload })

@@ -144,6 +144,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         told: Arc::clone(&native) as Arc<dyn Told>,
         logs: engine.logs().clone(),
         orders,
+        jobs: jobs.clone(),
         open: dirs.open,
         taking: Arc::new(Semaphore::new(1)),
         ending: ending.clone(),
