@@ -7,8 +7,10 @@ use std::{
     fs::{self, File, Permissions},
     io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use tempfile::NamedTempFile;
 
 use crate::failure::{Exit, Failure};
 
@@ -19,30 +21,50 @@ pub(crate) const SECRET: u32 = 0o600;
 
 /// Puts a file in its place, in place of an older one; makes the directories above it.
 pub(crate) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Failure> {
-    write(path, mode, |file| file.write_all(bytes)).map_err(|error| failure(path, &error))
+    let mut draft = Draft::begin(path, mode)?;
+    draft.write(bytes)?;
+    draft.place()
 }
 
-/// Puts a copy of a file in its place.
-pub(crate) fn copy(from: &Path, path: &Path) -> Result<(), Failure> {
-    let mut source = File::open(from).map_err(|error| {
-        Failure::new(Exit::NoInput, format!("could not read {}: {error}", from.display()))
-    })?;
-    write(path, READABLE, |file| io::copy(&mut source, file).map(|_| ()))
-        .map_err(|error| failure(path, &error))
+/// A file on its way, beside its place. Gone when it is dropped.
+pub(crate) struct Draft {
+    path: PathBuf,
+    mode: u32,
+    file: NamedTempFile,
 }
 
-fn write(path: &Path, mode: u32, fill: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let mut builder = tempfile::Builder::new();
-    let mut file =
-        builder.prefix(".hotshoe-").permissions(Permissions::from_mode(mode)).tempfile_in(parent)?;
-    fill(file.as_file_mut())?;
-    file.as_file().sync_all()?;
-    // The umask may have taken from what was asked for.
-    file.as_file().set_permissions(Permissions::from_mode(mode))?;
-    file.persist(path).map_err(|error| error.error)?;
-    File::open(parent)?.sync_all()
+impl Draft {
+    /// Begins a file; makes the directories above it.
+    pub(crate) fn begin(path: &Path, mode: u32) -> Result<Self, Failure> {
+        let begun = fs::create_dir_all(parent(path)).and_then(|()| {
+            let mut builder = tempfile::Builder::new();
+            builder.prefix(".hotshoe-").permissions(Permissions::from_mode(mode)).tempfile_in(parent(path))
+        });
+        let file = begun.map_err(|error| failure(path, &error))?;
+        Ok(Draft { path: path.to_owned(), mode, file })
+    }
+
+    /// Writes what comes next.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.file.write_all(bytes).map_err(|error| failure(&self.path, &error))
+    }
+
+    /// Puts it in its place, durable when this returns.
+    pub(crate) fn place(self) -> Result<(), Failure> {
+        let Draft { path, mode, file } = self;
+        let placed = || -> io::Result<()> {
+            file.as_file().sync_all()?;
+            // The umask may have taken from what was asked for.
+            file.as_file().set_permissions(Permissions::from_mode(mode))?;
+            file.persist(&path).map_err(|error| error.error)?;
+            File::open(parent(&path))?.sync_all()
+        };
+        placed().map_err(|error| failure(&path, &error))
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn failure(path: &Path, error: &io::Error) -> Failure {

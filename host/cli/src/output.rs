@@ -3,12 +3,14 @@
 //! Colours and moving bars appear on a terminal only, and not when `NO_COLOR` is set. A reader that has gone away
 //! (`hotshoe device list | head -1`) is no error.
 
+mod bar;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
 
 use serde_json::{Value, json};
 
+pub(crate) use bar::Bar;
 pub(crate) use table::{Table, harmless};
 
 use crate::failure::{Exit, Failure};

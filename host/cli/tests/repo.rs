@@ -10,9 +10,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use bao_tree::{BaoTree, BlockSize, io::outboard::PreOrderMemOutboard};
 use hotshoe_core::{
+    digest::Algorithm,
     package,
-    target::{Custom, Kind},
+    target::{Custom, Kind, ZSTD_FRAME},
 };
 use serde_json::Value;
 use support::{Ran, bare};
@@ -120,6 +122,86 @@ async fn what_is_added_is_seen_after_publish_and_says_what_it_is() {
     assert_eq!(
         (image.kind, image.name.as_deref(), image.hardware),
         (Kind::Firmware, Some("gateway"), vec!["gateway-2".to_owned()])
+    );
+}
+
+/// An image of a few frames that a compressor likes.
+fn firmware(bytes: usize) -> Vec<u8> {
+    (0..bytes).map(|index| (index / 4096 % 251) as u8).collect()
+}
+
+#[tokio::test]
+async fn beside_an_image_stand_its_hash_tree_and_a_compressed_copy() {
+    let bench = Bench::new().await;
+    for (name, bytes) in [("big.img", 3 * 1024 * 1024 + 77), ("one.img", 1024), ("empty.img", 0)] {
+        let image = firmware(bytes);
+        let file = bench.write(name, &image);
+        let ran = bench.done(&["add", &file, "--sequence", "41", "--zstd", "3", "--json"]).await.json();
+        let custom: Custom = serde_json::from_value(ran["custom"].clone()).unwrap();
+        assert_eq!((custom.outboard, custom.zstd, custom.sequence), (true, bytes > 0, Some(41)), "{ran}");
+
+        let placed = bench.path("updates/targets/images").join(name);
+        let tree = BaoTree::new(bytes as u64, BlockSize::from_chunk_log(6));
+        let outboard = PreOrderMemOutboard {
+            root: blake3::hash(&image),
+            tree,
+            data: fs::read(placed.with_extension("img.obao")).unwrap(),
+        };
+        assert_eq!(ran["outboard"].as_u64().unwrap(), outboard.data.len() as u64);
+        let again = PreOrderMemOutboard::create(&image, BlockSize::from_chunk_log(6));
+        assert_eq!(outboard, again, "{name}");
+        let root = custom.digest_by(Algorithm::Blake3).unwrap();
+        assert_eq!(root.bytes, *outboard.root.as_bytes());
+
+        if custom.zstd {
+            let compressed = fs::read(placed.with_extension("img.zst")).unwrap();
+            assert!(compressed.len() < bytes);
+            assert_eq!(ran["zstd"].as_u64().unwrap(), compressed.len() as u64);
+            let mut rest = compressed.as_slice();
+            for frame in image.chunks(ZSTD_FRAME as usize) {
+                let length = zstd::zstd_safe::find_frame_compressed_size(rest).unwrap();
+                let (this, after) = rest.split_at(length);
+                assert_eq!(zstd::bulk::decompress(this, frame.len()).unwrap(), frame);
+                rest = after;
+            }
+            assert!(rest.is_empty());
+        }
+    }
+    let none = bench.write("none.img", &firmware(99));
+    let ran = bench.done(&["add", &none, "--no-outboard", "--json"]).await.json();
+    assert_eq!((&ran["outboard"], &ran["zstd"]), (&Value::Null, &Value::Null));
+    assert!(!bench.path("updates/targets/images/none.img.obao").exists());
+    // What was left out is made up for, under the same name, since the bytes are the same.
+    let ran = bench.done(&["add", &none, "--json"]).await.json();
+    assert_eq!((&ran["added"], &ran["custom"]["outboard"]), (&Value::Bool(true), &Value::Bool(true)));
+    let ran = bench.done(&["add", &none, "--json"]).await.json();
+    assert_eq!(ran["added"], false);
+    bench.done(&["publish"]).await;
+}
+
+#[tokio::test]
+async fn what_stands_beside_an_image_is_in_nobodys_way() {
+    let bench = Bench::new().await;
+    let image = bench.write("fw.img", &firmware(5000));
+    bench.done(&["add", &image, "--zstd"]).await;
+    for path in ["images/fw.img.obao", "images/fw.img.zst"] {
+        let ran = bench.repo(&["add", &bench.write("other", b"other"), "--path", path]).await;
+        assert!(ran.exit == 65 && ran.stderr.contains("in each other's way"), "{ran:?}");
+    }
+    bench.done(&["add", &bench.write("other", b"other"), "--path", "images/new.img.obao"]).await;
+    let ran = bench.repo(&["add", &image, "--path", "images/new.img"]).await;
+    assert!(ran.exit == 65 && ran.stderr.contains("images/new.img.obao"), "{ran:?}");
+    let pump = bench.write("pump.wasm", &plugin("acme.pump", "1.0.0"));
+    for flag in [&["--zstd"][..], &["--sequence", "3"], &["--no-outboard"]] {
+        let ran = bench.repo(&[&["add", &pump], flag].concat()).await;
+        assert!(ran.exit == 64 && ran.stderr.contains("is for images"), "{ran:?}");
+    }
+    // A compressed copy that would be larger is not kept.
+    let noise = bench.write("noise.img", blake3::hash(b"noise").as_bytes());
+    let ran = bench.done(&["add", &noise, "--zstd", "--json"]).await;
+    assert!(
+        ran.stderr.contains("does not get smaller") && ran.json()["custom"]["zstd"] == Value::Null,
+        "{ran:?}"
     );
 }
 

@@ -42,8 +42,12 @@ use crate::{
     twin, units,
 };
 
-/// The contract that this host serves.
-pub const API: &str = "hotshoe:plugin@0.1.0";
+/// The contract that this host serves: the newest version of its track.
+pub const API: &str = "hotshoe:plugin@0.1.1";
+
+/// What the names of all versions of the track begin with. They match each other, older and newer ones, as long as a
+/// plugin calls no function that the host does not have; linking tells.
+const TRACK: &str = "hotshoe:plugin@0.1.";
 
 /// The longest a caller waits for a direct method (iothub.md §3).
 const TIMEOUT_MOST: Duration = Duration::from_secs(300);
@@ -138,7 +142,7 @@ pub enum ManifestError {
     #[error("plugin.toml: {0}")]
     Strict(#[from] StrictError),
     /// It was built against another contract.
-    #[error("plugin.toml: api `{found}` is not served by this host: it serves `{API}`")]
+    #[error("plugin.toml: api `{found}` is not served by this host: it serves `{API}` and all of `{TRACK}x`")]
     Api {
         /// What it names.
         found: String,
@@ -165,7 +169,8 @@ fn invalid(key: &str, reason: impl Into<String>) -> ManifestError {
 }
 
 fn check(manifest: &Manifest) -> Result<(), ManifestError> {
-    if manifest.api != API {
+    let number = manifest.api.strip_prefix(TRACK).and_then(|number| number.parse::<u32>().ok());
+    if number.is_none_or(|number| manifest.api != format!("{TRACK}{number}")) {
         return Err(ManifestError::Api { found: manifest.api.chars().take(80).collect() });
     }
     if manifest.summary.chars().count() > 200 || manifest.summary.chars().any(char::is_control) {

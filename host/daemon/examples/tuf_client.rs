@@ -98,6 +98,8 @@ fn open(arguments: &Arguments) -> Result<Repositories, Box<dyn Error>> {
         root: fs::read(arguments.metadata_dir.join(GIVEN))?,
         metadata: arguments.metadata_url.parse()?,
         targets: targets.parse()?,
+        mirrors: Vec::new(),
+        directories: Vec::new(),
     };
     let clock = Arc::new(|| SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs());
     let roots = Arc::new(RootCertStore::empty());

@@ -31,11 +31,15 @@ PKCS#8 will do as well: openssl genpkey -algorithm ed25519 -out acme.pem; openss
     #[command(after_help = "Examples:
   hotshoe repo add target/plugins/pump.wasm --repo updates
   hotshoe repo add fw-2.0.0.img --repo updates --name gateway --version 2.0.0 --hardware gateway-2
+  hotshoe repo add fw-2.0.0.img --repo updates --version 2.0.0 --zstd
+  hotshoe repo add fw-41.img --repo updates --version nightly --sequence 41 --zstd 19
   hotshoe repo add fw.img --repo updates --path images/acme/fw.img --role acme --key acme.pem
 
 A plugin's name and version are read from it; it becomes plugins/NAME/VERSION.wasm. An image becomes images/FILE, or what
---path says. What was added is seen by no device until `hotshoe repo publish`. A name never changes its content: raise
-the version.")]
+--path says; its hash tree is written beside it as FILE.obao, by which devices check each 64 KiB before they write them, go
+on where they were cut off, and fetch of the next image only what has changed. With --zstd a compressed copy, FILE.zst, saves
+them traffic. What was added is seen by no device until `hotshoe repo publish`. A name never changes its content: raise the
+version.")]
     Add(Add),
     /// Let a vendor sign a part of the repository with their own key, or take that back
     #[command(after_help = "Examples:
@@ -131,6 +135,16 @@ pub(crate) struct Add {
     /// An image: its path in the repository, images/FILE otherwise
     #[arg(long)]
     pub(crate) path: Option<String>,
+    /// An image: its place among the images of its name, where versions do not say which is newer
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) sequence: Option<u64>,
+    /// An image: keep a compressed copy beside it; 19 is smallest and slow
+    #[arg(long, value_name = "LEVEL", num_args = 0..=1, default_missing_value = "9",
+          value_parser = clap::value_parser!(i32).range(1..=19))]
+    pub(crate) zstd: Option<i32>,
+    /// An image: write no hash tree; devices can check it as a whole only
+    #[arg(long)]
+    pub(crate) no_outboard: bool,
 }
 
 /// `delegate`

@@ -33,8 +33,6 @@ mod routes;
 mod serve;
 mod socket;
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
@@ -45,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::capability::Logs;
 use crate::job::Jobs;
+use crate::trust::OpenDirectory;
 
 pub use order::{Order, OrderError, Orders};
 pub use plugins::outcome;
@@ -62,9 +61,6 @@ pub trait Told: Send + Sync + 'static {
     fn metrics(&self) -> String;
 }
 
-/// Opens a directory by its path. Whoever may administer the device may name one on it.
-pub type OpenDirectory = Arc<dyn Fn(&Path) -> io::Result<Dir> + Send + Sync>;
-
 /// What the socket serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Admin {
@@ -76,7 +72,7 @@ pub struct Admin {
     pub orders: Orders,
     /// The jobs.
     pub jobs: Jobs,
-    /// Opens the copies of repositories that orders name.
+    /// Opens the copies of repositories that orders name: whoever may administer the device may name one on it.
     pub open: OpenDirectory,
     /// Room for one file that is being taken in.
     pub taking: Arc<Semaphore>,

@@ -119,9 +119,12 @@ impl Context {
     /// Who vouches for an image. The repositories are asked each time: what they have withdrawn is not staged anew.
     async fn assurance(&mut self, digest: &Digest) -> Assurance {
         match self.services.repositories.vouch(digest).await {
-            Some(target) if target.is_firmware() => {
-                Assurance::Signed(SignedImage { target: target.name, version: target.custom.version })
-            }
+            Some(target) if target.is_firmware() => Assurance::Signed(SignedImage {
+                target: target.name,
+                name: target.custom.name,
+                version: target.custom.version,
+                sequence: target.custom.sequence,
+            }),
             _ => Assurance::Policy(self.services.unsigned),
         }
     }

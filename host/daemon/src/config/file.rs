@@ -43,6 +43,10 @@ pub(super) struct Repository {
     pub(super) root_file: PathBuf,
     pub(super) metadata: Url,
     pub(super) targets: Url,
+    #[serde(default)]
+    pub(super) mirrors: Vec<Url>,
+    #[serde(default)]
+    pub(super) directories: Vec<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -10,6 +10,8 @@ use super::check::Check;
 use super::file;
 use crate::trust::{RepositorySettings, is_repository_name};
 
+/// The most mirrors, and the most directories, of a repository.
+const PLACES: usize = 16;
 /// The most bytes of a root file.
 const ROOT_LIMIT: u64 = 512 * 1024;
 
@@ -32,7 +34,11 @@ impl Check<'_> {
             if !names.insert(&repository.name) {
                 self.problem(&format!("{place}: another repository has this name"));
             }
-            for (key, url) in [("metadata", &repository.metadata), ("targets", &repository.targets)] {
+            let mirrors = repository.mirrors.iter().map(|url| ("mirrors", url));
+            for (key, url) in [("metadata", &repository.metadata), ("targets", &repository.targets)]
+                .into_iter()
+                .chain(mirrors)
+            {
                 let plain = url.username().is_empty() && url.password().is_none();
                 if url.scheme() != "https" || url.query().is_some() || url.fragment().is_some() || !plain {
                     self.problem(&format!(
@@ -43,6 +49,11 @@ impl Check<'_> {
             if !bases.insert(repository.targets.as_str().trim_end_matches('/')) {
                 self.problem(&format!("{place}: another repository has these targets"));
             }
+            let counts =
+                [("mirrors", repository.mirrors.len()), ("directories", repository.directories.len())];
+            for (key, found) in counts.into_iter().filter(|(_, found)| *found > PLACES) {
+                self.problem(&format!("{place}: {key}: {found} are listed, and {PLACES} are the most"));
+            }
             let root = read(&self.path(&repository.root_file));
             if let Some(root) = self.note(&format!("{place}: root_file"), root) {
                 list.push(RepositorySettings {
@@ -50,6 +61,8 @@ impl Check<'_> {
                     root,
                     metadata: repository.metadata.clone(),
                     targets: repository.targets.clone(),
+                    mirrors: repository.mirrors.clone(),
+                    directories: repository.directories.iter().map(|path| self.path(path)).collect(),
                 });
             }
         }

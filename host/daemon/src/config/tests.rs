@@ -193,7 +193,29 @@ fn signed_repositories_and_what_the_device_is() {
     assert_eq!((config.repositories.len(), repository.name.as_str()), (1, "main"));
     assert_eq!(repository.targets.as_str(), "https://updates.example/targets/");
     assert!(repository.root.starts_with(b"{"));
+    assert!(repository.mirrors.is_empty() && repository.directories.is_empty());
     assert!(load(SMALLEST).unwrap().repositories.is_empty());
+}
+
+#[test]
+fn further_places_of_a_repository() {
+    let places =
+        "mirrors = [\"https://mirror.example/t\"]\ndirectories = [\"/media/usb/targets\", \"copies\"]\n";
+    let (folder, config) = load_with(&format!("{SMALLEST}{REPOSITORY}{places}"), &Surroundings::default());
+    let repository = &config.unwrap().repositories[0];
+    assert_eq!(repository.mirrors[0].as_str(), "https://mirror.example/t");
+    // Neither is there, and that is no fault of the configuration.
+    assert_eq!(repository.directories, [Path::new("/media/usb/targets"), &folder.path().join("copies")]);
+    let many = format!("directories = [{}]\n", "\"a\", ".repeat(17));
+    for (places, told) in [
+        ("mirrors = [\"http://mirror.example/\"]\n", "mirrors: http://"),
+        ("mirrors = [\"https://a:b@mirror.example/\"]\n", "without user"),
+        (many.as_str(), "directories: 17 are listed, and 16 are the most"),
+        ("directory = \"copies\"\n", "did you mean `directories`?"),
+    ] {
+        let text = problems(&format!("{SMALLEST}{REPOSITORY}{places}"));
+        assert!(text.contains(told), "{places}: {text}");
+    }
 }
 
 #[test]

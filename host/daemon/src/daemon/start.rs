@@ -17,7 +17,7 @@ use super::service::{self, Signals};
 use super::settings::Settings;
 use super::wanted::Wanted;
 use super::{facts, identity};
-use crate::admin::{Admin, OpenDirectory, Orders, Told};
+use crate::admin::{Admin, Orders, Told};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
@@ -29,7 +29,7 @@ use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
 use crate::state::StateDir;
 use crate::swap::{Factory, Plugins, SwapSettings};
-use crate::trust::{Repositories, TrustSettings};
+use crate::trust::{OpenDirectory, Repositories, TrustSettings};
 
 /// How long runs of jobs may take to stop at the end. With the rest it stays under the 10 s after which many an
 /// init loses patience.
@@ -45,7 +45,7 @@ pub struct Dirs {
     pub flash: Dir,
     /// For the admin socket.
     pub admin: Dir,
-    /// Opens what an order over the admin socket names: a copy of a repository.
+    /// Opens what the configuration or an order over the admin socket names: a copy of a repository.
     pub open: OpenDirectory,
 }
 
@@ -73,7 +73,9 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let repositories = {
         let roots = Arc::clone(&config.download.roots);
         let clock = Arc::new(|| facts::now().as_secs());
-        let settings = TrustSettings::new(config.repositories, config.hardware, roots, clock, facts::BUILT);
+        let mut settings =
+            TrustSettings::new(config.repositories, config.hardware, roots, clock, facts::BUILT);
+        settings.open = Arc::clone(&dirs.open);
         Repositories::open(settings, &state.subdirectory("trust")?)?
     };
     let services = Arc::new(Services {

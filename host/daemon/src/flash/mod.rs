@@ -104,8 +104,14 @@ impl From<Unsigned> for Assurance {
 pub struct SignedImage {
     /// The target's name.
     pub target: String,
+    /// What the image is called, where that is signed: versions and sequences are compared within a name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
     /// Its version, where that is signed.
     pub version: Option<String>,
+    /// Its place among the images of its name, where that is signed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
 }
 
 /// The device's slots. Cheap to clone.

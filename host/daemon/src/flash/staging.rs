@@ -156,7 +156,7 @@ impl Staging {
 
     /// Whether the version to seal with is the signed one, or none but a short form of the digest.
     fn agrees(&self, version: &str) -> Result<(), FlashError> {
-        let Assurance::Signed(SignedImage { target, version: Some(signed) }) = &self.assurance else {
+        let Assurance::Signed(SignedImage { target, version: Some(signed), .. }) = &self.assurance else {
             return Ok(());
         };
         let digest = self.record.digest.to_string();

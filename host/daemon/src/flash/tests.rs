@@ -373,7 +373,12 @@ fn configurations_that_make_no_sense_are_refused() {
 fn a_signed_target_vouches_where_the_policy_denies_also_after_a_restart() {
     let device = Device::new();
     let (bytes, digest) = image(1, 1000);
-    let signed = || SignedImage { target: "images/fw.img".into(), version: Some("2.0.0".into()) };
+    let signed = || SignedImage {
+        target: "images/fw.img".into(),
+        name: None,
+        version: Some("2.0.0".into()),
+        sequence: None,
+    };
     let (_store, artifact) = artifact(&bytes, Algorithm::Sha256, Vouched::Signed);
     device
         .flash()

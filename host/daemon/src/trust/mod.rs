@@ -13,12 +13,13 @@
 //! What is trusted is durable before it is used, so a power cut between any two steps leaves a device that goes on.
 //! A repository that cannot be reached is not an attack: what was verified and has not expired goes on to hold.
 //!
-//! It does not fetch images (`fetch` does, with digest and size from here), knows nothing of the policy for unsigned
+//! It does not fetch images (`fetch` and `receive` do, with digest, size and places from here), knows nothing of the policy for unsigned
 //! ones, and keeps no floors for versions of targets, only TUF's own for metadata.
 
 mod error;
 mod metadata;
 mod pattern;
+mod places;
 mod refresh;
 mod repository;
 mod search;
@@ -44,6 +45,7 @@ use repository::Repository;
 use source::Source;
 
 pub use error::{Role, TrustError};
+pub use places::{OpenDirectory, Place};
 pub use settings::{FileNames, RepositorySettings, TrustSettings};
 pub(crate) use settings::{check_root, is_repository_name};
 pub use store::Kept;

@@ -8,6 +8,7 @@ use url::Url;
 
 use super::{
     SignedFile, TrustError,
+    places::LocalCopy,
     refresh::{Update, Verified},
     search::Search,
     source::Source,
@@ -20,6 +21,8 @@ use crate::fetch::Clock;
 pub(super) struct Repository {
     pub(super) name: String,
     pub(super) targets: Url,
+    pub(super) mirrors: Arc<[Url]>,
+    pub(super) copies: Arc<[LocalCopy]>,
     pub(super) root: Arc<[u8]>,
     pub(super) source: Source,
     pub(super) by_digest: bool,
@@ -124,12 +127,16 @@ impl Repository {
 
     /// The bytes of a file, of the length that is signed. Their digest is for the caller to check.
     pub(super) async fn bytes(&self, file: &SignedFile) -> Result<Vec<u8>, TrustError> {
-        let path = if self.by_digest { by_digest(file) } else { file.name.clone() };
-        let bytes = self.source.target(&self.name, &path, file.length).await?;
+        let bytes = self.source.target(&self.name, &self.file_of(file), file.length).await?;
         bytes.ok_or_else(|| TrustError::Unreachable {
             repository: self.name.clone(),
             reason: format!("it has no file for its target `{}`", file.name),
         })
+    }
+
+    /// What the server calls a target's file.
+    pub(super) fn file_of(&self, file: &SignedFile) -> String {
+        if self.by_digest { by_digest(file) } else { file.name.clone() }
     }
 
     pub(super) async fn kept(&self) -> Result<Vec<Kept>, TrustError> {

@@ -1,13 +1,14 @@
 //! What the repositories are opened with.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::RootCertStore;
 use tokio::sync::Mutex;
 use url::Url;
 
 use super::{
-    Repositories, TrustError,
+    OpenDirectory, Repositories, TrustError,
+    places::LocalCopy,
     repository::Repository,
     source::{Server, Source},
     store::Store,
@@ -29,6 +30,10 @@ pub struct RepositorySettings {
     pub metadata: Url,
     /// Where its targets are; a URL below is one of them.
     pub targets: Url,
+    /// Where its targets are as well; not asked for before the device knows what is signed.
+    pub mirrors: Vec<Url>,
+    /// Directories with copies of its targets, which may come and go.
+    pub directories: Vec<PathBuf>,
 }
 
 /// How a repository's server names the files of targets.
@@ -66,6 +71,8 @@ pub struct TrustSettings {
     pub file_names: FileNames,
     /// Whether what was verified before goes on to hold where a repository cannot be reached.
     pub fallback: bool,
+    /// Opens the directories with copies of targets.
+    pub open: OpenDirectory,
 }
 
 impl TrustSettings {
@@ -89,6 +96,7 @@ impl TrustSettings {
             scheme: Scheme::Https,
             file_names: FileNames::Plain,
             fallback: true,
+            open: Arc::new(|_| Err(io::ErrorKind::PermissionDenied.into())),
         }
     }
 }
@@ -109,7 +117,7 @@ pub(super) fn open(settings: TrustSettings, state: &StateDir) -> Result<Reposito
     let clock: Clock = Arc::new(move || clock().max(built));
     let fetch = FetchSettings { clock: Some(Arc::clone(&clock)), ..settings.fetch };
     let mut list: Vec<Repository> = Vec::new();
-    for RepositorySettings { name, root, metadata, targets } in settings.repositories {
+    for RepositorySettings { name, root, metadata, targets, mirrors, directories } in settings.repositories {
         let refused =
             |reason: String| TrustError::Settings { repository: name.chars().take(80).collect(), reason };
         if !is_repository_name(&name) {
@@ -129,6 +137,11 @@ pub(super) fn open(settings: TrustSettings, state: &StateDir) -> Result<Reposito
                 targets: targets.clone(),
             })),
             targets,
+            mirrors: mirrors.into_iter().map(base).collect(),
+            copies: directories
+                .into_iter()
+                .map(|path| LocalCopy { path, open: Arc::clone(&settings.open) })
+                .collect(),
             root: root.into(),
             by_digest: settings.file_names == FileNames::ByDigest,
             store: Store::new(state.subdirectory(&name)?),

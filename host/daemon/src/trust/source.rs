@@ -108,7 +108,7 @@ fn told(error: Failed, repository: &str, file: &str) -> TrustError {
 }
 
 /// One part of a path with all but letters, digits and `-._~` escaped, as repositories name their files.
-fn encoded(part: &str) -> String {
+pub(super) fn encoded(part: &str) -> String {
     let mut out = String::with_capacity(part.len());
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -90,6 +90,8 @@ impl Device {
             root: self.root.clone(),
             metadata: self.server.url("/metadata"),
             targets: self.server.url("/targets/"),
+            mirrors: Vec::new(),
+            directories: Vec::new(),
         };
         let clock = Arc::clone(&self.clock);
         let mut settings = TrustSettings::new(

@@ -1,14 +1,11 @@
-//! What a file is, by itself and by the command line: its name in the repository, `custom`, its digests.
+//! What a file is, by itself and by the command line: its name in the repository, and the most of `custom`.
 
-use std::{fs::File, io::Read as _, path::Path};
+use std::{fs::File, io::Read as _};
 
 use hotshoe_core::{
-    digest::{Algorithm, Digest},
     package,
     target::{Custom, TargetName},
 };
-use sha2::{Digest as _, Sha256};
-use tough::schema::{Hashes, Target};
 
 use crate::{
     args::Add,
@@ -36,8 +33,15 @@ pub(super) fn facts(add: &Add) -> Result<Facts, Failure> {
 
 fn plugin(add: &Add) -> Result<Facts, Failure> {
     let shown = add.file.display();
-    let given = [("--name", &add.name), ("--version", &add.version), ("--path", &add.path)];
-    if let Some((flag, _)) = given.iter().find(|(_, value)| value.is_some()) {
+    let given = [
+        ("--name", add.name.is_some()),
+        ("--version", add.version.is_some()),
+        ("--path", add.path.is_some()),
+        ("--sequence", add.sequence.is_some()),
+        ("--zstd", add.zstd.is_some()),
+        ("--no-outboard", add.no_outboard),
+    ];
+    if let Some((flag, _)) = given.iter().find(|(_, given)| *given) {
         let text = format!("{shown} is a plugin, and {flag} is for images: a plugin says itself what it is");
         return Err(Failure::new(Exit::Usage, text));
     }
@@ -66,28 +70,8 @@ fn image(add: &Add) -> Result<Facts, Failure> {
         name: add.name.clone(),
         version: add.version.clone(),
         hardware: add.hardware.clone(),
+        sequence: add.sequence,
         ..Custom::firmware()
     };
     Ok(Facts { name, custom })
-}
-
-/// Length and SHA-256 as TUF has them, and the BLAKE3 digest, in one reading.
-pub(super) fn digests(file: &Path) -> Result<(Target, Digest), Failure> {
-    let failed = |error: std::io::Error| {
-        Failure::new(Exit::NoInput, format!("could not read {}: {error}", file.display()))
-    };
-    let mut opened = File::open(file).map_err(failed)?;
-    let (mut sha256, mut blake3, mut length) = (Sha256::new(), blake3::Hasher::new(), 0_u64);
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        let count = opened.read(&mut buffer).map_err(failed)?;
-        let Some(read) = buffer.get(..count).filter(|read| !read.is_empty()) else { break };
-        sha256.update(read);
-        blake3.update(read);
-        length += count as u64;
-    }
-    let hashes = Hashes { sha256: sha256.finalize().to_vec().into(), _extra: Default::default() };
-    let target = Target { length, hashes, custom: Default::default(), _extra: Default::default() };
-    let blake3 = Digest { algorithm: Algorithm::Blake3, bytes: *blake3.finalize().as_bytes() };
-    Ok((target, blake3))
 }
