@@ -16,13 +16,15 @@ pub fn sync_directory(dir: &Dir) -> io::Result<()> {
     dir.open(".")?.sync_all()
 }
 
-/// The directory of that name in this one, made, durably, if it is missing.
+/// The directory of that name in this one, made if it is missing. Durable when it returns.
 pub fn subdirectory(dir: &Dir, name: &str) -> io::Result<Dir> {
     match dir.create_dir(name) {
-        Ok(()) => sync_directory(dir)?,
+        Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
+    // Also where it is there: who made it may have been killed before this.
+    sync_directory(dir)?;
     dir.open_dir(name)
 }
 

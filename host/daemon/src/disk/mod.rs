@@ -8,14 +8,19 @@
 //! volume, and a name (made, renamed, removed) after [`Folder::sync`] of its folder. Until then a power cut may keep
 //! it, drop it, tear it or reorder it. A sync that failed says that what was written since the last good one is lost.
 //!
+//! What a process finds is not thereby durable: one that was killed before it synced leaves changes that are seen and
+//! that a power cut may still take back. Who acts on what it reads syncs first.
+//!
 //! All calls block on the disk.
 
+mod blocking;
 mod buffer;
 mod calls;
 mod real;
 
 use std::{fmt::Debug, io, sync::Arc};
 
+pub use blocking::{Blocking, blocking};
 pub use buffer::Buffer;
 pub use calls::{
     available, extend, forget_cached, is_full, preallocate, read_ahead, subdirectory, sync_directory, touch,
@@ -27,7 +32,7 @@ pub trait Folder: Debug + Send + Sync {
     /// Opens a volume. With [`Open::Existing`] one that is missing is [`io::ErrorKind::NotFound`].
     fn open(&self, name: &str, how: Open) -> io::Result<Box<dyn Volume>>;
 
-    /// The folder of that name in this one, made, durably, if it is missing.
+    /// The folder of that name in this one, made if it is missing. Its name is durable when this returns, whoever made it.
     fn folder(&self, name: &str) -> io::Result<Arc<dyn Folder>>;
 
     /// Gives a volume another name, in place of what had it before.

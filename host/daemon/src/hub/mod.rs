@@ -39,7 +39,7 @@ use tracing::Instrument;
 pub use self::backoff::Backoff;
 pub use self::desired::{Desired, Document};
 pub use self::metrics::HubMetrics;
-pub use self::outbox::{Outbox, OutboxError, REJECTED};
+pub use self::outbox::{Outbox, OutboxError, REJECTED, Work};
 pub use self::settings::{Clock, HubSettings, KEEP_ALIVE_LIMIT, Pace, Transport};
 pub use self::telemetry::{MESSAGE_LIMIT, Telemetry, TelemetryError, TelemetryQueue};
 use crate::state::{StateDir, StateError};

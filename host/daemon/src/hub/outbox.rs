@@ -10,7 +10,7 @@
 //! A patch that the hub calls wrong (400) must not hold up the rest for ever: it is halved by its keys
 //! until the wrong part stands alone, which is set aside on disk ([`REJECTED`]) with an error in the log.
 //!
-//! This module does not talk to the hub; `reporter` does.
+//! This module does not talk to the hub; `reporter` does, and whoever else carries it there.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -21,12 +21,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::kept::{Kept, empty_object, is_empty_object, path};
 use super::lock;
 use super::progress::Progress;
+use crate::disk::blocking;
 use crate::state::{StateDir, StateError};
 
 /// The file of unacknowledged reported state.
@@ -111,8 +111,10 @@ struct Rejected {
 
 /// What is to be sent next.
 #[derive(Debug, PartialEq)]
-pub(super) enum Work {
+pub enum Work {
+    /// State that must arrive; comes again until it is settled.
     Durable(Value),
+    /// Something to look at, good for once.
     Progress(Value),
 }
 
@@ -146,7 +148,7 @@ impl Outbox {
         let (done, answer) = oneshot::channel();
         lock(&self.0.queue).push(Queued { patch, done });
         let inner = Arc::clone(&self.0);
-        spawn_blocking(move || inner.commit());
+        drop(blocking(move || inner.commit()));
         match answer.await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Refused::TooLarge { size, limit })) => Err(OutboxError::TooLarge { size, limit }),
@@ -190,7 +192,7 @@ impl Outbox {
     }
 
     /// Takes over the hub's reported document, as a twin GET tells it.
-    pub(super) fn known(&self, mut reported: Value) {
+    pub fn known(&self, mut reported: Value) {
         if let Value::Object(members) = &mut reported {
             members.retain(|key, _| !key.starts_with('$'));
             lock(&self.0.shared).known = reported;
@@ -199,7 +201,7 @@ impl Outbox {
     }
 
     /// Tells whether progress has anywhere to go.
-    pub(super) fn linked(&self, linked: bool) {
+    pub fn linked(&self, linked: bool) {
         let mut shared = lock(&self.0.shared);
         shared.linked = linked;
         if !linked {
@@ -211,7 +213,7 @@ impl Outbox {
     ///
     /// Durable state comes again until [`Outbox::acknowledged`] or [`Outbox::rejected`] settles it. Nothing is
     /// written: on disk the patch may stand as pending, which means the same after a restart.
-    pub(super) async fn next(&self, progress_from: Instant) -> Work {
+    pub async fn next(&self, progress_from: Instant) -> Work {
         loop {
             let progress_waits = {
                 let mut shared = lock(&self.0.shared);
@@ -233,7 +235,7 @@ impl Outbox {
     }
 
     /// The hub has taken what [`Outbox::next`] gave out.
-    pub(super) async fn acknowledged(&self) {
+    pub async fn acknowledged(&self) {
         self.settle(|shared| {
             if let Some(patch) = shared.kept.acknowledge() {
                 twin::merge(&mut shared.known, &patch);
@@ -244,19 +246,19 @@ impl Outbox {
     }
 
     /// Progress arrived: part of what the hub knows.
-    pub(super) fn shown(&self, patch: &Value) {
+    pub fn shown(&self, patch: &Value) {
         twin::merge(&mut lock(&self.0.shared).known, patch);
     }
 
     /// The hub called the patch wrong: try its halves, or set the last single key aside.
-    pub(super) async fn rejected(&self, status: u16, message: String) {
+    pub async fn rejected(&self, status: u16, message: String) {
         self.settle(move |shared| shared.kept.halve().map(|patch| Rejected { status, message, patch })).await;
     }
 
     /// Changes what is kept, in memory and then on disk, off the async threads.
     async fn settle(&self, change: impl FnOnce(&mut Shared) -> Option<Rejected> + Send + 'static) {
         let inner = Arc::clone(&self.0);
-        let done = spawn_blocking(move || {
+        let done = blocking(move || {
             let _writing = lock(&inner.writing);
             let (kept, rejected) = {
                 let mut shared = lock(&inner.shared);

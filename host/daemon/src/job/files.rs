@@ -3,8 +3,8 @@
 //! Ended jobs are kept for people to look at, the youngest [`KEPT`] of them.
 
 use hotshoe_core::job::{Job, JobId, State};
-use tokio::task::spawn_blocking;
 
+use crate::disk;
 use crate::state::{StateDir, StateError};
 
 /// How many ended jobs are kept.
@@ -67,7 +67,7 @@ pub(super) fn superfluous<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<JobId>
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, StateError> {
-    match spawn_blocking(work).await {
+    match disk::blocking(work).await {
         Ok(result) => result,
         Err(error) => Err(StateError::Io {
             name: "jobs".to_owned(),

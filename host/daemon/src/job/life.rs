@@ -174,7 +174,7 @@ impl Seat {
             },
             Effect::Wake { after } => {
                 tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(after)) => Flow::Event(Event::TimerDue),
+                    () = (self.jobs.settings.pause)(Duration::from_millis(after)) => Flow::Event(Event::TimerDue),
                     () = cancelled => Flow::On,
                     () = self.jobs.draining.cancelled() => Flow::Leave,
                 }
@@ -247,7 +247,7 @@ impl Seat {
         *failures = failures.saturating_add(1);
         let pause = self.jobs.settings.machine.backoff.pause(*failures, self.jobs.moment().random);
         tokio::select! {
-            () = tokio::time::sleep(pause) => Flow::On,
+            () = (self.jobs.settings.pause)(pause) => Flow::On,
             () = self.jobs.cut.cancelled() => Flow::Leave,
         }
     }
@@ -340,7 +340,7 @@ impl Seat {
         let why = match asked {
             Ok(()) => {
                 tokio::select! {
-                    () = tokio::time::sleep(self.jobs.settings.patience) => {}
+                    () = (self.jobs.settings.pause)(self.jobs.settings.patience) => {}
                     () = cancelled => return Flow::On,
                     () = self.jobs.draining.cancelled() => return Flow::Leave,
                 }

@@ -31,7 +31,7 @@ pub use guest::{Adoption, Doing, Guest, JobHandle, JobRun, SaveError};
 pub use hotshoe_core::job::{
     Boot, Checkpoint, JobId, JobSpec, JobSummary, Progress, RunEnd, Settings as MachineSettings, Wake,
 };
-pub use restart::RestartCommand;
-pub use runner::{Clock, JobSettings, Jobs, JobsError, OpenJob};
+pub use restart::{Restart, RestartCommand};
+pub use runner::{Clock, JobSettings, Jobs, JobsError, OpenJob, Pause};
 pub use slots::{NoSlots, Slots};
 pub use stand::{Guests, Stand};

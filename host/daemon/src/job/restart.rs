@@ -1,6 +1,6 @@
-//! Restarting the device: a configured command that asks init for it.
+//! Restarting the device: as a rule a configured command that asks init for it.
 //!
-//! The command asks and returns; the restart itself ends this process with `SIGTERM`. Whether it has happened is
+//! It asks and returns; the restart itself ends this process with `SIGTERM`. Whether it has happened is
 //! told by the boot id afterwards, never by the command.
 
 use std::process::Stdio;
@@ -8,8 +8,17 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
+use super::guest::Doing;
+
 /// How long the command may take.
 const LIMIT: Duration = Duration::from_secs(30);
+
+/// What restarts the device.
+pub trait Restart: Send + Sync + 'static {
+    /// Asks for the restart. `Ok` says that it was asked for, not that it has happened. An error says what was asked,
+    /// what came of it, and what to do.
+    fn ask(&self) -> Doing<Result<(), String>>;
+}
 
 /// The command that restarts the device, such as `["systemctl", "reboot"]`.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -25,8 +34,7 @@ impl RestartCommand {
         RestartCommand { words, secrets }
     }
 
-    /// Runs it. An error says what was run, what came of it, and what to do.
-    pub(super) async fn ask(&self) -> Result<(), String> {
+    async fn run(self) -> Result<(), String> {
         let Some((program, arguments)) = self.words.split_first() else {
             return Err(
                 "no restart command is configured; set `command` in [restart] of device.toml".to_owned()
@@ -51,5 +59,11 @@ impl RestartCommand {
         let said = String::from_utf8_lossy(&output.stderr);
         let said: String = said.trim().chars().take(256).collect();
         Err(format!("the restart command {program:?} failed ({}): {said}", output.status))
+    }
+}
+
+impl Restart for RestartCommand {
+    fn ask(&self) -> Doing<Result<(), String>> {
+        Box::pin(self.clone().run())
     }
 }

@@ -14,22 +14,26 @@ use hotshoe_core::planted::{self, Bug};
 use semver::Version;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::accepted::Accepted;
 use super::files::{self, Files};
+use super::guest::Doing;
 use super::life::{Seat, live};
-use super::restart::RestartCommand;
+use super::restart::Restart;
 use super::slots::Slots;
 use super::stand::{Guests, missing};
 use super::twin;
+use crate::disk::blocking;
 use crate::hub::Outbox;
 use crate::state::{StateDir, StateError};
 
 /// The wall clock, in milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// Ends after this time, by a clock that nobody sets.
+pub type Pause = Arc<dyn Fn(Duration) -> Doing<()> + Send + Sync>;
 
 /// What the runner has to know.
 #[derive(Clone)]
@@ -37,7 +41,7 @@ pub struct JobSettings {
     /// Names this boot of the device; differs after each.
     pub boot_id: String,
     /// What restarts the device.
-    pub restart: RestartCommand,
+    pub restart: Arc<dyn Restart>,
     /// How long to wait for the hub's acknowledgement before a restart.
     pub flush: Duration,
     /// How long to wait for the restart to happen before asking again.
@@ -51,20 +55,23 @@ pub struct JobSettings {
     pub clock: Clock,
     /// Where random numbers come from.
     pub random: Arc<dyn Fn() -> u64 + Send + Sync>,
+    /// What a pause waits on.
+    pub pause: Pause,
 }
 
 impl JobSettings {
     /// Settings with this product's defaults: 10 s to flush, 5 minutes for a restart, 30 s after a cancel.
-    pub fn new(boot_id: String, restart: RestartCommand, clock: Clock) -> JobSettings {
+    pub fn new(boot_id: String, restart: impl Restart, clock: Clock) -> JobSettings {
         JobSettings {
             boot_id,
-            restart,
+            restart: Arc::new(restart),
             flush: Duration::from_secs(10),
             patience: Duration::from_secs(300),
             grace: Duration::from_secs(30),
             machine: Settings::default(),
             clock,
             random: Arc::new(rand::random),
+            pause: Arc::new(|time| Box::pin(tokio::time::sleep(time))),
         }
     }
 }
@@ -357,7 +364,7 @@ impl Shared {
             State::Restarting { wanted, .. } => wanted.clone(),
             _ => None,
         };
-        let asked = spawn_blocking(move || {
+        let asked = blocking(move || {
             let expected = wanted.is_none_or(|wanted| slots.boot_expected(&wanted));
             (slots.running(), expected)
         });
@@ -367,18 +374,18 @@ impl Shared {
 
     pub(super) async fn armed(&self, id: &JobId) -> Option<String> {
         let (slots, id) = (Arc::clone(&self.slots), id.clone());
-        spawn_blocking(move || slots.armed(id.as_str())).await.unwrap_or_default()
+        blocking(move || slots.armed(id.as_str())).await.unwrap_or_default()
     }
 
     /// Gives up the trial of a slot; whether the device runs from it.
     pub(super) async fn give_up(&self, slot: String) -> Result<bool, String> {
         let slots = Arc::clone(&self.slots);
-        spawn_blocking(move || slots.give_up(&slot)).await.unwrap_or_else(|error| Err(error.to_string()))
+        blocking(move || slots.give_up(&slot)).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     pub(super) async fn release(&self, id: &JobId) {
         let (slots, id) = (Arc::clone(&self.slots), id.clone());
-        let _ = spawn_blocking(move || slots.release(id.as_str())).await;
+        let _ = blocking(move || slots.release(id.as_str())).await;
     }
 
     /// Forgets the oldest of the ended jobs.

@@ -9,6 +9,10 @@
 //! the acknowledged records in a power cut, leaving out the first tears them. An `fsync` that failed is never tried
 //! again and believed: the kernel has dropped the pages and would answer that all is well.
 //!
+//! Why the directory is synced before the first read too: a process that was killed between its rename and its sync
+//! leaves a value that is seen and that a power cut may still take back. Whoever acts on a value must be able to rely
+//! on it.
+//!
 //! It does not know what the values mean, and it does not cache: files are small and rare.
 
 mod envelope;
@@ -16,7 +20,10 @@ mod error;
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use hotshoe_core::planted::{self, Bug};
@@ -45,6 +52,8 @@ const SET_ASIDE: &str = ".corrupt-";
 pub struct StateDir {
     folder: Arc<dyn Folder>,
     writing: Arc<Mutex<()>>,
+    /// Whether what an earlier process left has been made durable.
+    settled: Arc<AtomicBool>,
 }
 
 impl StateDir {
@@ -55,7 +64,7 @@ impl StateDir {
 
     /// Takes over a folder. Only one `StateDir` (and its clones) may write to it.
     pub fn of(folder: Arc<dyn Folder>) -> Self {
-        Self { folder, writing: Arc::default() }
+        Self { folder, writing: Arc::default(), settled: Arc::default() }
     }
 
     /// The directory of that name in this one, made if it is missing. Its lock is its own.
@@ -116,6 +125,7 @@ impl StateDir {
     /// The names of the values, sorted. Temporaries, set-aside files and directories are not among them.
     pub fn names(&self) -> Result<Vec<String>, StateError> {
         let io = |source| StateError::Io { name: ".".to_owned(), action: "list", source };
+        self.settle().map_err(io)?;
         let mut names = self.folder.names().map_err(io)?;
         names.retain(|name| validate(name).is_ok());
         names.sort();
@@ -125,11 +135,21 @@ impl StateDir {
     /// The file's bytes; one more than the limit at most, so that a monster is noticed and not loaded.
     fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>, StateError> {
         let io = |source| StateError::Io { name: name.to_owned(), action: "read", source };
+        self.settle().map_err(io)?;
         match self.folder.open(name, Open::Reading) {
             Ok(file) => disk::read_all(file.as_ref(), FILE_LIMIT).map(Some).map_err(io),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io(error)),
         }
+    }
+
+    /// Makes the names that an earlier process left durable. Their content is: it was flushed before the rename.
+    fn settle(&self) -> io::Result<()> {
+        if !self.settled.load(Ordering::Acquire) {
+            self.folder.sync()?;
+            self.settled.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), (&'static str, io::Error)> {
