@@ -51,7 +51,9 @@ impl Folder for SimulatedFolder {
                 }
                 Ok(volume)
             }
-            None if matches!(how, Open::Reading | Open::Existing | Open::Direct) => Err(io::ErrorKind::NotFound.into()),
+            None if matches!(how, Open::Reading | Open::Existing | Open::Direct) => {
+                Err(io::ErrorKind::NotFound.into())
+            }
             None => self
                 .change(Kind::Change, || format!("create {path}"), |disk| Ok(disk.make_file(folder, name)))
                 .map(volume),
