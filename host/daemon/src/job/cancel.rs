@@ -143,7 +143,7 @@ impl Seat {
     /// Ends once the job was cancelled and the time that was left to it since is over.
     pub(super) async fn overdue(&self) {
         self.cancelled.cancelled().await;
-        tokio::time::sleep(self.jobs.settings.grace).await;
+        (self.jobs.settings.pause)(self.jobs.settings.grace).await;
     }
 }
 
