@@ -198,10 +198,12 @@ impl Update<'_> {
 
     async fn failed(&self, at: Option<&Step>, trouble: Trouble) -> RunEnd {
         self.host.machine.note(|| format!("the update has failed: {}", trouble.words));
-        if matches!(at, Some(Step::Booting { .. } | Step::Confirming { .. })) {
+        let mut tried = None;
+        if let Some(Step::Booting { slot, .. } | Step::Confirming { slot, .. }) = at {
             let _ = self.host.flash.revert();
+            tried = Some(slot.as_str());
         }
-        let _ = self.tell("failed", None).await;
+        let _ = self.tell("failed", tried).await;
         RunEnd::Permanent(trouble.words)
     }
 
