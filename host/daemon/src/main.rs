@@ -7,8 +7,8 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use clap::Parser;
-use hotshoed::config::{Config, Options, Surroundings};
-use hotshoed::daemon::{self, Dirs};
+use hotshoed::config::{BootEntry, Config, Options, Surroundings};
+use hotshoed::daemon::{self, Dirs, FlashDirs};
 
 /// sysexits.h
 const USAGE: u8 = 64;
@@ -60,12 +60,32 @@ fn open(config: &Config) -> Result<Dirs, String> {
     };
     let flash =
         config.flash.as_ref().map_or_else(|| config.state.join("flash"), |flash| flash.directory.clone());
+    let entries = config.flash.as_ref().and_then(|flash| match &flash.boot {
+        BootEntry::SystemdBoot(path) => Some(
+            Dir::open_ambient_dir(path, ambient_authority())
+                .map_err(|error| format!("the boot entries {} cannot be opened: {error}", path.display())),
+        ),
+        _ => None,
+    });
+    let files = config.flash.iter().flat_map(|flash| flash.files());
+    let files = files.map(|path| Ok((path.to_owned(), beside(path)?))).collect::<Result<_, String>>()?;
     Ok(Dirs {
         state: directory(&config.state)?,
-        flash: directory(&flash)?,
+        flash: FlashDirs { directory: directory(&flash)?, files, entries: entries.transpose()? },
         admin: directory(&config.admin.directory)?,
         open: Arc::new(|path: &Path| Dir::open_ambient_dir(path, ambient_authority())),
     })
+}
+
+/// The directory of a file or device, where links to it are followed, and its name there.
+fn beside(path: &Path) -> Result<(Dir, String), String> {
+    let fail = |why: &dyn std::fmt::Display| format!("{} cannot be opened: {why}", path.display());
+    // A boot loader's file may be missing; that is for whoever needs it to say.
+    let real = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let name = real.file_name().and_then(|name| name.to_str()).ok_or_else(|| fail(&"it has no name"))?;
+    let parent = real.parent().ok_or_else(|| fail(&"it is in no directory"))?;
+    let parent = Dir::open_ambient_dir(parent, ambient_authority()).map_err(|error| fail(&error))?;
+    Ok((parent, name.to_owned()))
 }
 
 fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {

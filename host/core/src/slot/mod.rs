@@ -149,6 +149,19 @@ impl BootRecord {
         Ok(next)
     }
 
+    /// The record with this slot running: what the kernel says of this boot, over what was remembered of it.
+    ///
+    /// A trial that runs has spent its try, whatever the count says; one that has spent it and does not run has lapsed.
+    pub fn with_running(mut self, running: &str) -> Self {
+        running.clone_into(&mut self.running);
+        self.trial = match self.trial {
+            Some(trial) if trial.slot == running => Some(Trial { tries: 0, ..trial }),
+            Some(trial) if trial.tries == 0 => None,
+            trial => trial,
+        };
+        self
+    }
+
     /// Whether the running image is the one on trial.
     pub fn on_trial(&self) -> bool {
         self.trial.as_ref().is_some_and(|trial| trial.tries == 0 && trial.slot == self.running)
@@ -216,6 +229,30 @@ mod tests {
             let record = after(&BootRecord::fresh("a"), events);
             assert_eq!(places(&record), *expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_the_kernel_says_counts() {
+        let fresh = BootRecord::fresh("a");
+        let armed = after(&fresh, &[Event::Activate("b")]);
+        // A boot loader that does not write down what it boots: the trial is spent, and `running` is of before.
+        let mut spent = armed.clone();
+        spent.trial = Some(Trial { slot: "b".into(), tries: 0 });
+        let cases = [
+            (&fresh, "a", ("a", "a", None)),
+            (&fresh, "b", ("a", "b", None)),
+            (&armed, "a", ("a", "a", Some(("b", 1)))),
+            (&armed, "b", ("a", "b", Some(("b", 0)))),
+            (&spent, "b", ("a", "b", Some(("b", 0)))),
+            (&spent, "a", ("a", "a", None)),
+        ];
+        for (record, running, expected) in cases {
+            let record = record.clone().with_running(running);
+            assert_eq!(places(&record), expected, "{running}");
+            assert!(record.writable(running).is_err() && record.writable("a").is_err());
+        }
+        let stray = fresh.with_running("b");
+        assert!(matches!(stray.after(Event::Confirm), Err(Refusal::GivenUp { .. })), "nobody armed it");
     }
 
     #[test]

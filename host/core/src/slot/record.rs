@@ -124,7 +124,7 @@ fn name(bytes: &mut &[u8], field: &'static str) -> Result<String, RecordError> {
 }
 
 /// CRC-32 (IEEE 802.3), bit by bit: it runs over half a kilobyte, a few times in a device's life.
-fn crc32(bytes: &[u8]) -> u32 {
+pub(super) fn crc32(bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!0, |crc, byte| {
         (0..8).fold(crc ^ u32::from(*byte), |crc, _| (crc >> 1) ^ (0xEDB8_8320 & 0u32.wrapping_sub(crc & 1)))
     })

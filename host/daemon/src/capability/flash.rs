@@ -57,6 +57,7 @@ impl From<FlashError> for Error {
             FlashError::DigestMismatch { actual, .. } => Error::DigestMismatch(actual.to_string()),
             FlashError::Untrusted(text) => Error::Untrusted(text),
             FlashError::NotSealed(text) => Error::NotSealed(text),
+            FlashError::Unknown(_) => Error::Busy(error.to_string()),
             FlashError::Configuration(_) | FlashError::Io { .. } => Error::Io(error.to_string()),
         }
     }

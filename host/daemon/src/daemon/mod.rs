@@ -18,9 +18,11 @@ mod methods;
 mod native;
 mod service;
 mod settings;
+mod slots;
 mod start;
 mod wanted;
 
 pub use error::DaemonError;
 pub use log::start as start_log;
+pub use slots::FlashDirs;
 pub use start::{Dirs, run};

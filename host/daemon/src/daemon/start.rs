@@ -15,15 +15,15 @@ use super::error::DaemonError;
 use super::native::Native;
 use super::service::{self, Signals};
 use super::settings::Settings;
+use super::slots::{self, FlashDirs};
 use super::wanted::Wanted;
 use super::{facts, identity};
 use crate::admin::{Admin, Orders, Told};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
-use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, FlashConfig, HubConfig};
+use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, HubConfig};
 use crate::disk;
 use crate::fetch::{FetchSettings, Fetcher};
-use crate::flash::{Flash, SlotConfig};
 use crate::hub::{self, Hub, HubSettings, Transport};
 use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
@@ -41,8 +41,8 @@ const GOODBYE: Duration = Duration::from_secs(11);
 pub struct Dirs {
     /// For durable state.
     pub state: Dir,
-    /// For slots and the boot record; on a device without slots any empty directory.
-    pub flash: Dir,
+    /// For slots and the boot loader's memory; on a device without slots any empty directory.
+    pub flash: FlashDirs,
     /// For the admin socket.
     pub admin: Dir,
     /// Opens what the configuration or an order over the admin socket names: a copy of a repository.
@@ -63,9 +63,8 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let (hub, session) = hub::start(hub_settings(config.hub), state.subdirectory("hub")?, shutdown.clone())?;
     let Hub { outbox, telemetry, desired, calls, connected, metrics: hub_metrics } = hub;
 
-    let slots = config.flash.as_ref().map(slot_configs).unwrap_or_default();
-    let has_slots = !slots.is_empty();
-    let flash = Flash::open(Arc::new(dirs.flash), slots)?;
+    let has_slots = config.flash.is_some();
+    let flash = slots::open(config.flash, dirs.flash)?;
     let engine = {
         let cache = directory("cache")?;
         Engine::new(EngineSettings::new(config.aot, cache))?
@@ -229,13 +228,6 @@ fn fetcher(directory: Dir, config: DownloadConfig) -> Result<Fetcher, DaemonErro
         ..FetchSettings::default()
     };
     Ok(Fetcher::new(store, config.roots, settings)?)
-}
-
-fn slot_configs(flash: &FlashConfig) -> Vec<SlotConfig> {
-    let slots = flash.slots.iter();
-    slots
-        .map(|slot| SlotConfig { name: slot.name.clone(), file: slot.file.clone(), size: slot.size })
-        .collect()
 }
 
 fn directory(state: &Dir, name: &str) -> Result<Dir, DaemonError> {

@@ -7,13 +7,16 @@ use std::sync::Arc;
 
 use hotshoe_core::slot::Event;
 
-use super::{FlashError, control::BootControl};
+use super::{
+    FlashError,
+    control::{Boot, BootControl, File, Memory},
+};
 use crate::disk::Folder;
 
 /// What was booted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Booted {
-    /// The slot; `None` if nothing was ever installed, so that the device runs from its first one.
+    /// The slot; `None` if no record says any, so that the device boots its first one.
     pub slot: Option<String>,
     /// Whether its image is on trial.
     pub trial: bool,
@@ -23,8 +26,10 @@ pub struct Booted {
 ///
 /// An error means that the record could not be written: a boot loader must not go on with a trial then.
 pub fn boot(folder: Arc<dyn Folder>) -> Result<Booted, FlashError> {
-    let mut control = BootControl::new(folder);
-    let Some(record) = control.read()? else { return Ok(Booted { slot: None, trial: false }) };
-    let booted = control.apply(&record, Event::Boot)?;
+    let control = File::new(folder);
+    if !matches!(control.read()?, Memory::Record(_)) {
+        return Ok(Booted { slot: None, trial: false });
+    }
+    let booted = Boot::new(Box::new(control), None, "").apply(Event::Boot)?;
     Ok(Booted { trial: booted.on_trial(), slot: Some(booted.running) })
 }

@@ -18,6 +18,9 @@ pub enum FlashError {
     /// There is no slot of that name.
     #[error("there is no slot {0:?}; the device has {1}")]
     UnknownSlot(String, String),
+    /// It is not known which slot the device runs from, so that none may be written.
+    #[error("it is not known which slot the device runs from, so none is written: {0}")]
+    Unknown(String),
     /// The device runs from the slot, or a trial is under way, or the staging was opened anew.
     #[error("{0}")]
     Busy(String),

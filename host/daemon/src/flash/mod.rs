@@ -8,49 +8,41 @@
 //! Why the record of a slot is written *before* its first byte: until then the old image is whole and sealed, from
 //! then on it is nothing; there is no moment at which a half-written slot counts as bootable.
 //!
-//! What boots is decided in [`hotshoe_core::slot`]; this module does it for the `file` boot control. It does not
-//! fetch, and it does not choose: plugins do. All calls block on the disk.
+//! What boots is decided in [`hotshoe_core::slot`], and remembered by the boot loader ([`control`]). Slots that are
+//! updated together are a [`group`]; a plain slot is a group of itself. This module does not fetch, and it does not
+//! choose: plugins do. All calls block on the disk.
 
 pub mod boot;
+pub mod control;
 
-mod control;
+mod config;
 mod error;
+mod group;
+mod place;
 mod record;
+mod records;
 mod staging;
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hotshoe_core::{
     digest::Digest,
     policy::Unsigned,
-    slot::{BootRecord, Event, NAME_LIMIT},
+    slot::{BootRecord, Event},
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    disk::{Folder, Open},
-    state::StateDir,
-};
-use control::BootControl;
+use crate::{disk::Folder, state::StateDir};
+use control::Boot;
 use record::SlotRecord;
+use records::Records;
 
+pub use config::{FlashSettings, GroupConfig, PartConfig, SlotConfig};
 pub use error::FlashError;
+pub use group::GroupInfo;
+pub use place::Place;
 pub use record::Encoded;
 pub use staging::Staging;
-
-/// One slot in the configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlotConfig {
-    /// Its name: 1 to 64 letters, digits, dots, dashes and underscores.
-    pub name: String,
-    /// The file in the flash directory that it is.
-    pub file: String,
-    /// Its size in bytes.
-    pub size: u64,
-}
 
 /// What is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,15 +112,18 @@ pub struct Flash(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    folder: Arc<dyn Folder>,
-    records: StateDir,
+    records: Records,
+    /// Which parts of a group one job has written.
+    updates: StateDir,
     slots: Vec<Slot>,
-    boot: Mutex<BootControl>,
+    groups: Vec<GroupInfo>,
+    boot: Mutex<Boot>,
 }
 
 #[derive(Debug)]
 struct Slot {
-    config: SlotConfig,
+    config: PartConfig,
+    group: String,
     lease: Mutex<Lease>,
 }
 
@@ -141,53 +136,91 @@ struct Lease {
 }
 
 impl Flash {
-    /// Opens the slots in a directory, in this order. Where nothing was ever installed the first one is running.
+    /// Opens plain slots that are files in a folder, in this order, with the boot record beside them.
+    ///
+    /// See [`Flash::with`].
+    pub fn open(folder: Arc<dyn Folder>, slots: Vec<SlotConfig>) -> Result<Flash, FlashError> {
+        let settings = FlashSettings::files(&folder, slots);
+        Self::with(folder, settings)
+    }
+
+    /// Opens slots. What is known of their content stands in the folder.
     ///
     /// Makes the files that are missing, with room for all of their size. A boot record that names a slot that is
-    /// not configured is an error: writing to the others might hit the running one.
-    pub fn open(folder: Arc<dyn Folder>, slots: Vec<SlotConfig>) -> Result<Flash, FlashError> {
-        validate(&slots)?;
-        for slot in &slots {
-            make(folder.as_ref(), slot)
-                .map_err(FlashError::io(format!("make room for slot {:?}", slot.name)))?;
+    /// not configured is an error: writing to the others might hit the running one. Where it is not known which slot
+    /// runs, none can be written until [`Flash::declare_running`].
+    pub fn with(folder: Arc<dyn Folder>, settings: FlashSettings) -> Result<Flash, FlashError> {
+        let FlashSettings { groups, boot, running } = settings;
+        config::validate(&groups)?;
+        for part in groups.iter().flat_map(|group| &group.parts) {
+            part.make().map_err(FlashError::io(format!("make room for slot {:?}", part.name)))?;
         }
-        let records = StateDir::of(Arc::clone(&folder)).subdirectory("slots")?;
-        let boot = BootControl::new(Arc::clone(&folder));
-        let slots = slots.into_iter().map(|config| Slot { config, lease: Mutex::default() }).collect();
-        let flash = Flash(Arc::new(Inner { folder, records, slots, boot: Mutex::new(boot) }));
-        let record = flash.0.record()?;
-        for name in [&record.running, &record.good] {
-            if !name.is_empty() && !flash.0.slots.iter().any(|slot| slot.config.name == *name) {
-                return Err(FlashError::Configuration(format!(
-                    "the boot record names slot {name:?}, the configuration has only {}",
-                    flash.0.names()
-                )));
-            }
+        let state = StateDir::of(folder);
+        let records = Records::new(state.subdirectory("slots")?);
+        let grouped = groups.iter().any(|group| group.parts.len() > 1);
+        let updates = if grouped { state.subdirectory("groups")? } else { state };
+        let boot = Boot::new(boot, running, groups.first().map_or("", |group| &group.name));
+        let (mut slots, mut infos) = (Vec::new(), Vec::new());
+        for GroupConfig { name, parts } in groups {
+            infos.push(GroupInfo {
+                name: name.clone(),
+                parts: parts.iter().map(|part| part.name.clone()).collect(),
+            });
+            let slot = |config| Slot { config, group: name.clone(), lease: Mutex::default() };
+            slots.extend(parts.into_iter().map(slot));
         }
+        let flash = Flash(Arc::new(Inner { records, updates, slots, groups: infos, boot: Mutex::new(boot) }));
+        flash.0.check_record()?;
         Ok(flash)
     }
 
-    /// The slots, in the order of the configuration.
+    /// The slots, in the order of the configuration. Where it is not known which one runs, none says so.
     pub fn slots(&self) -> Result<Vec<SlotInfo>, FlashError> {
-        let boot = self.0.record()?;
+        let boot = match self.0.record() {
+            Err(FlashError::Unknown(_)) => BootRecord::fresh(""),
+            boot => boot?,
+        };
         self.0.slots.iter().map(|slot| self.0.info(slot, &boot)).collect()
     }
 
-    /// The slot the device runs from; empty if there are no slots.
+    /// The groups, in the order of the configuration: what [`Flash::activate`] takes.
+    pub fn groups(&self) -> Vec<GroupInfo> {
+        self.0.groups.clone()
+    }
+
+    /// The group the device runs from; empty if there are no slots.
     pub fn running(&self) -> Result<String, FlashError> {
         Ok(self.0.record()?.running)
     }
 
-    /// Whether the device runs from this slot: after a restart, whether its trial took.
+    /// Whether the device runs from this group: after a restart, whether its trial took.
     pub fn boot_expected(&self, wanted: &str) -> bool {
         self.running().is_ok_and(|running| running == wanted)
     }
 
-    /// The slot for which a trial boot is armed, unless another job holds it.
+    /// Whether what runs has yet to prove itself.
+    pub fn on_trial(&self) -> bool {
+        self.0.record().is_ok_and(|record| record.on_trial())
+    }
+
+    /// Says which group runs, where that is not known. It counts as good from then on. Durable when it returns.
+    ///
+    /// Whoever says so must know it: the others may be written afterwards. An error where it is known otherwise.
+    pub fn declare_running(&self, group: &str) -> Result<(), FlashError> {
+        self.0.group(group)?;
+        self.0.boot().declare(group)
+    }
+
+    /// The group for which a trial boot is armed, unless another job holds it.
     pub fn armed(&self, holder: &str) -> Result<Option<String>, FlashError> {
         let boot = self.0.record()?;
         let Some(trial) = boot.trial.filter(|trial| trial.slot != boot.running) else { return Ok(None) };
-        let own = self.0.slot(&trial.slot)?.lease().check(&trial.slot, holder).is_ok();
+        let own = self
+            .0
+            .group(&trial.slot)?
+            .parts
+            .iter()
+            .all(|part| self.0.slot(part).is_ok_and(|slot| slot.lease().check(part, holder).is_ok()));
         Ok(own.then_some(trial.slot))
     }
 
@@ -223,9 +256,11 @@ impl Flash {
         let boot = self.0.record()?;
         let sealed = known.as_ref().is_some_and(|record| record.sealed.is_some());
         // What is sealed already will not be written to, armed or not.
-        if !sealed || boot.running == slot {
-            boot.writable(slot)?;
+        if !sealed || boot.running == found.group {
+            boot.writable(&found.group)?;
         }
+        self.0.in_order(&found.group, slot, holder)?;
+        self.0.belongs(&found.group, slot, digest, holder)?;
         let signed = match &assurance {
             Assurance::Signed(signed) => Some(signed.clone()),
             Assurance::Policy(_) => None,
@@ -246,17 +281,18 @@ impl Flash {
         Staging::new(self.0.clone(), found.config.clone(), record, generation, assurance)
     }
 
-    /// Arms one trial boot of a sealed slot. Durable when it returns; arming it again is well.
-    pub fn activate(&self, slot: &str, holder: &str) -> Result<(), FlashError> {
-        let found = self.0.slot(slot)?;
-        let lease = found.lease();
-        lease.check(slot, holder)?;
-        if self.0.content(slot)?.is_none_or(|record| record.sealed.is_none()) {
-            return Err(FlashError::NotSealed(format!(
-                "slot {slot:?} holds no sealed image; stage and seal one first"
-            )));
+    /// Arms one trial boot of a group whose slots this job has sealed, all of them. Durable when it returns; arming it
+    /// again is well.
+    pub fn activate(&self, group: &str, holder: &str) -> Result<(), FlashError> {
+        let group = self.0.group(group)?;
+        let mut leases = Vec::new();
+        for part in &group.parts {
+            let lease = self.0.slot(part)?.lease();
+            lease.check(part, holder)?;
+            leases.push(lease);
         }
-        self.0.apply(Event::Activate(slot))
+        self.0.is_complete(group, holder)?;
+        self.0.apply(Event::Activate(&group.name))
     }
 
     /// Marks the running slot good. Durable when it returns; confirming again is well.
@@ -298,20 +334,45 @@ impl Inner {
         Ok(self.records.read::<SlotRecord>(name)?.filter(|record| record.fits(size)))
     }
 
-    fn record(&self) -> Result<BootRecord, FlashError> {
-        let boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
-        self.record_of(&boot)
+    fn boot(&self) -> MutexGuard<'_, Boot> {
+        self.boot.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn record_of(&self, boot: &BootControl) -> Result<BootRecord, FlashError> {
-        let first = self.slots.first().map_or("", |slot| slot.config.name.as_str());
-        Ok(boot.read()?.unwrap_or_else(|| BootRecord::fresh(first)))
+    fn record(&self) -> Result<BootRecord, FlashError> {
+        if self.slots.is_empty() {
+            return Ok(BootRecord::fresh(""));
+        }
+        self.boot().record()
     }
 
     fn apply(&self, event: Event<'_>) -> Result<(), FlashError> {
-        let mut boot = self.boot.lock().unwrap_or_else(PoisonError::into_inner);
-        let record = self.record_of(&boot)?;
-        boot.apply(&record, event)?;
+        if self.slots.is_empty() {
+            return Ok(());
+        }
+        self.boot().apply(event)?;
+        Ok(())
+    }
+
+    /// Whether the boot loader and the configuration speak of the same groups.
+    fn check_record(&self) -> Result<(), FlashError> {
+        let record = match self.record() {
+            Err(error @ FlashError::Unknown(_)) => {
+                tracing::error!(%error, "no slot will be written");
+                return Ok(());
+            }
+            record => record?,
+        };
+        for name in [&record.running, &record.good] {
+            if !name.is_empty() && self.group(name).is_err() {
+                return Err(FlashError::Configuration(format!(
+                    "the boot record names slot {name:?}, the configuration has only {}",
+                    self.names()
+                )));
+            }
+        }
+        if let Some(disagreement) = self.boot().disagreement() {
+            tracing::warn!("{disagreement}");
+        }
         Ok(())
     }
 
@@ -326,9 +387,9 @@ impl Inner {
         Ok(SlotInfo {
             name: name.clone(),
             size: slot.config.size,
-            running: boot.running == *name,
-            good: boot.good == *name,
-            trial: boot.trial.as_ref().is_some_and(|trial| trial.slot == *name),
+            running: boot.running == slot.group,
+            good: boot.good == slot.group,
+            trial: boot.trial.as_ref().is_some_and(|trial| trial.slot == slot.group),
             content,
             version: record.as_ref().and_then(|record| record.sealed.clone()),
             digest: record.map(|record| record.digest),
@@ -351,37 +412,6 @@ impl Lease {
             _ => Ok(()),
         }
     }
-}
-
-fn validate(slots: &[SlotConfig]) -> Result<(), FlashError> {
-    let mut seen = HashSet::new();
-    for SlotConfig { name, file, size } in slots {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
-        if name.is_empty() || name.len() > NAME_LIMIT || name.starts_with('.') || !name.bytes().all(fits) {
-            return Err(FlashError::Configuration(format!(
-                "slot name {name:?} is not valid: it takes 1 to 64 letters, digits, dots, dashes and underscores"
-            )));
-        }
-        if *size == 0 {
-            return Err(FlashError::Configuration(format!("slot {name:?} has size 0")));
-        }
-        if !seen.insert(("name", name)) || !seen.insert(("file", file)) {
-            return Err(FlashError::Configuration(format!(
-                "slot {name:?} has the name or the file of another one"
-            )));
-        }
-    }
-    Ok(())
-}
-
-fn make(folder: &dyn Folder, slot: &SlotConfig) -> std::io::Result<()> {
-    let file = folder.open(&slot.file, Open::Create)?;
-    if file.length()? < slot.size {
-        file.extend(slot.size)?;
-        file.sync()?;
-        folder.sync()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

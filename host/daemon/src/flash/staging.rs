@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hotshoe_core::{digest::Digest, policy::Unsigned};
 
-use super::{Assurance, FlashError, Inner, SignedImage, SlotConfig, SlotRecord};
+use super::{Assurance, FlashError, Inner, PartConfig, SignedImage, SlotRecord};
 use crate::{
     artifact::{Artifact, Vouched, hash::Hasher},
     disk::{Hint, Open, Volume},
@@ -30,7 +30,7 @@ const VERSION_LIMIT: usize = 128;
 #[derive(Debug)]
 pub struct Staging {
     flash: Arc<Inner>,
-    slot: SlotConfig,
+    slot: PartConfig,
     volume: Box<dyn Volume>,
     record: SlotRecord,
     generation: u64,
@@ -43,12 +43,12 @@ pub struct Staging {
 impl Staging {
     pub(super) fn new(
         flash: Arc<Inner>,
-        slot: SlotConfig,
+        slot: PartConfig,
         record: SlotRecord,
         generation: u64,
         assurance: Assurance,
     ) -> Result<Self, FlashError> {
-        let volume = flash.folder.open(&slot.file, Open::Existing);
+        let volume = slot.open(Open::Existing);
         let volume = volume.map_err(FlashError::io(format!("open slot {:?}", slot.name)))?;
         let written = record.written;
         Ok(Self { flash, slot, volume, record, generation, assurance, written, handed_over: written })
@@ -144,6 +144,8 @@ impl Staging {
                 drop(lease);
                 let actual = self.read_back()?;
                 self.compare(actual)?;
+                let settled = self.slot.settle(self.volume.as_ref(), self.written);
+                settled.map_err(FlashError::io(format!("unpack the image in slot {name:?}")))?;
             }
             let lease = flash.slot(&name)?.lease();
             self.current(lease.generation)?;
