@@ -31,7 +31,8 @@ impl Environment {
     /// Reads a copy, with its flags where it has some. `None` if it is torn, rotten or was never written.
     pub fn decode(bytes: &[u8], redundant: bool) -> Option<(Self, u8)> {
         let (crc, rest) = bytes.split_first_chunk::<CRC>()?;
-        let (flags, data) = if redundant { rest.split_first().map(|(flags, data)| (*flags, data))? } else { (0, rest) };
+        let (flags, data) =
+            if redundant { rest.split_first().map(|(flags, data)| (*flags, data))? } else { (0, rest) };
         if crc32(data) != u32::from_le_bytes(*crc) {
             return None;
         }

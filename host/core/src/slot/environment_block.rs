@@ -110,7 +110,8 @@ mod tests {
 
     #[test]
     fn our_changes_stay_in_the_first_sector() {
-        let others = [b"# a comment\nsaved_entry=0\nodd=a\\\\b\\\nc\n".as_slice(), &[b'x'; 600], b"=1\n"].concat();
+        let others =
+            [b"# a comment\nsaved_entry=0\nodd=a\\\\b\\\nc\n".as_slice(), &[b'x'; 600], b"=1\n"].concat();
         let before = block(&[others.as_slice(), b"hotshoe_good=a\n"].concat());
         let mut set = EnvironmentBlock::decode(&before).unwrap();
         let moved = set.encode().unwrap();
@@ -118,7 +119,9 @@ mod tests {
         assert_eq!(moved[others_at..others_at + others.len()], others, "byte for byte, in their order");
         assert_eq!(EnvironmentBlock::decode(&moved).unwrap().encode().unwrap(), moved, "it stays there");
         let long = "x".repeat(64);
-        for (good, trial, tries) in [("a", Some("b"), Some("1")), (&long, Some(&long), Some("255")), ("b", None, None)] {
+        for (good, trial, tries) in
+            [("a", Some("b"), Some("1")), (&long, Some(&long), Some("255")), ("b", None, None)]
+        {
             set.set(GOOD, Some(good));
             set.set(TRIAL, trial);
             set.set(TRIES, tries);

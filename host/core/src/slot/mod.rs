@@ -8,12 +8,18 @@
 //! only try was spent before it started, the next boot falls back without anyone having to act.
 //!
 //! It does not write anything: the caller stores the record that [`BootRecord::after`] returns, flushes it, and
-//! only then acts. How a record looks on the disk is in [`record`].
+//! only then acts. How a record looks on the disk is in [`record`], and how the memories of other boot loaders look in
+//! [`loader`], [`environment`] and [`environment_block`].
 
+mod environment;
+mod environment_block;
+pub mod loader;
 mod record;
 
 use crate::planted::{self, Bug};
 
+pub use environment::{Environment, current};
+pub use environment_block::{BLOCK, EnvironmentBlock, SECTOR};
 pub use record::{COPIES, RECORD_BYTES, RecordError, copy_for, decode, encode, newest};
 
 /// Longest name of a slot in bytes: two names fit a record of one disk sector with room to spare.

@@ -12,12 +12,12 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
-use super::admin;
 use super::file::{self, File};
 use super::{
-    CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, FlashConfig, HubConfig, PluginConfig,
-    SlotEntry, Surroundings, pem,
+    CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, HubConfig, PluginConfig, Surroundings,
+    pem,
 };
+use super::{admin, flash};
 
 /// The longest keep-alive that the hub honours (iothub.md 1.6).
 const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(1177);
@@ -49,7 +49,8 @@ impl Check<'_> {
         let aot = self.aot(file.aot.as_deref());
         let boot_id = self.boot_id(&file.boot_id_file);
         let hub = self.hub(&file.hub);
-        let flash = file.flash.as_ref().and_then(|flash| self.flash(flash));
+        let flash = file.flash.as_ref().map(|flash| flash::flash(flash, &self.base));
+        let flash = flash.transpose().map_err(|problems| self.problems.extend(problems)).unwrap_or_default();
         let plugins = self.plugins(&file.plugins);
         let repositories = self.repositories(&file.repositories);
         self.hardware(&file.hardware);
@@ -214,44 +215,6 @@ impl Check<'_> {
         let chain = self.note("[hub] certificate_file", pem::certificates(&chain));
         let key = self.note("[hub] private_key_file", pem::private_key(&key));
         chain.zip(key)
-    }
-
-    fn flash(&mut self, flash: &file::Flash) -> Option<FlashConfig> {
-        let file::BootControl::File = flash.boot_control;
-        let before = self.problems.len();
-        if flash.slots.len() < 2 {
-            self.problem("[flash]: an update needs at least two slots; add [[flash.slots]]");
-        }
-        let (mut names, mut files) = (HashSet::new(), HashSet::new());
-        for slot in &flash.slots {
-            let place = format!("[[flash.slots]] {:?}", slot.name);
-            let is_name = |text: &str| {
-                (1..=64).contains(&text.len())
-                    && !text.starts_with('.')
-                    && text
-                        .bytes()
-                        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
-            };
-            if !is_name(&slot.name) || !is_name(&slot.file) {
-                self.problem(&format!(
-                    "{place}: name and file take 1 to 64 letters, digits, dashes, underscores and dots"
-                ));
-            }
-            if !names.insert(&slot.name) {
-                self.problem(&format!("{place}: another slot has this name"));
-            }
-            if !files.insert(&slot.file) {
-                self.problem(&format!("{place}: another slot has the file {:?}", slot.file));
-            }
-            if slot.size == 0 {
-                self.problem(&format!("{place}: its size is 0"));
-            }
-        }
-        let slots = flash.slots.iter();
-        let slots =
-            slots.map(|slot| SlotEntry { name: slot.name.clone(), file: slot.file.clone(), size: slot.size });
-        (self.problems.len() == before)
-            .then(|| FlashConfig { directory: self.path(&flash.directory), slots: slots.collect() })
     }
 
     fn plugins(&mut self, plugins: &[file::Plugin]) -> Vec<PluginConfig> {

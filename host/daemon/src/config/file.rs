@@ -109,23 +109,72 @@ pub(super) struct Flash {
     pub(super) directory: PathBuf,
     #[serde(default)]
     pub(super) boot_control: BootControl,
+    #[serde(default)]
+    pub(super) command_line_file: Option<PathBuf>,
+    #[serde(default = "slot_parameter")]
+    pub(super) slot_parameter: String,
+    #[serde(default)]
+    pub(super) u_boot: Option<UBoot>,
+    #[serde(default)]
+    pub(super) grub: Option<Grub>,
+    #[serde(default)]
+    pub(super) systemd_boot: Option<SystemdBoot>,
     pub(super) slots: Vec<Slot>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum BootControl {
     #[default]
     File,
+    UBoot,
+    Grub,
+    SystemdBoot,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Slot {
-    pub(super) name: String,
-    pub(super) file: String,
+pub(super) struct UBoot {
     #[serde(with = "units::size")]
     pub(super) size: u64,
+    pub(super) copies: Vec<Copy>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Copy {
+    pub(super) file: PathBuf,
+    #[serde(default, with = "units::size")]
+    pub(super) offset: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Grub {
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SystemdBoot {
+    pub(super) entries: PathBuf,
+}
+
+/// A slot, or a group of them where it has parts.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Slot {
+    pub(super) name: String,
+    #[serde(default)]
+    pub(super) file: Option<String>,
+    #[serde(default)]
+    pub(super) device: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) directory: Option<String>,
+    #[serde(default, with = "units::optional_size")]
+    pub(super) size: Option<u64>,
+    #[serde(default)]
+    pub(super) parts: Option<Vec<Slot>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -148,6 +197,10 @@ pub(super) struct Plugin {
     pub(super) file: PathBuf,
     #[serde(default)]
     pub(super) settings: Option<toml::Table>,
+}
+
+fn slot_parameter() -> String {
+    "hotshoe.slot".to_owned()
 }
 
 fn boot_id_file() -> PathBuf {

@@ -11,6 +11,7 @@ mod admin;
 mod check;
 mod error;
 mod file;
+mod flash;
 mod options;
 mod pem;
 mod repositories;
@@ -29,6 +30,7 @@ use crate::trust::RepositorySettings;
 
 pub use admin::AdminConfig;
 pub use error::ConfigError;
+pub use flash::{BootEntry, FlashConfig, GroupEntry, PlaceEntry, SlotEntry};
 pub use options::{LogFormat, Options};
 
 /// The environment variable that holds the connection string, instead of a file.
@@ -95,26 +97,6 @@ pub struct DownloadConfig {
     pub backoff: Duration,
     /// Retries that may bring next to nothing.
     pub retries: u32,
-}
-
-/// The slots.
-#[derive(Debug)]
-pub struct FlashConfig {
-    /// Where the slots and the boot record stand.
-    pub directory: PathBuf,
-    /// The slots, in order.
-    pub slots: Vec<SlotEntry>,
-}
-
-/// One slot.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SlotEntry {
-    /// Its name.
-    pub name: String,
-    /// Its file in the flash directory.
-    pub file: String,
-    /// Its size in bytes.
-    pub size: u64,
 }
 
 /// One plugin to mount.

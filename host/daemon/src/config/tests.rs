@@ -110,7 +110,9 @@ file = "/plugins/two.wasm"
     assert!(config.hub.web_socket && config.hub.certificate.is_some());
     assert_eq!(config.hub.port, Some(8443));
     let flash = config.flash.unwrap();
-    assert_eq!(flash.slots[1], SlotEntry { name: "b".into(), file: "slot-b.img".into(), size: 128 << 20 });
+    let slot = SlotEntry { name: "b".into(), place: PlaceEntry::File("slot-b.img".into()), size: 128 << 20 };
+    assert_eq!(flash.slots[1], GroupEntry { name: "b".into(), parts: vec![slot] });
+    assert_eq!((flash.boot, flash.running), (BootEntry::File, None));
     assert_eq!(config.restart, ["systemctl", "reboot"]);
     assert_eq!(config.admin.directory, Path::new("/run/hotshoe"));
     assert_eq!((config.admin.socket.mode, config.admin.socket.group), (0o660, Some(0)));

@@ -16,6 +16,7 @@
 mod blocking;
 mod buffer;
 mod calls;
+mod device;
 mod real;
 
 use std::{fmt::Debug, io, sync::Arc};
@@ -26,6 +27,7 @@ pub use calls::{
     available, extend, forget_cached, is_full, preallocate, read_ahead, subdirectory, sync_directory, touch,
     write_back_early,
 };
+pub use device::Device;
 
 /// A directory, as authority over what is in it. Names are single: no separators, no `..`.
 pub trait Folder: Debug + Send + Sync {

@@ -9,6 +9,9 @@
 //! slot is written until somebody says which one runs, since writing the running one is what must never happen.
 
 mod file;
+mod grub;
+mod systemd_boot;
+mod u_boot;
 
 use std::fmt::Debug;
 
@@ -20,6 +23,9 @@ use hotshoe_core::{
 use super::FlashError;
 
 pub use file::File;
+pub use grub::Grub;
+pub use systemd_boot::SystemdBoot;
+pub use u_boot::{Copy, UBoot};
 
 /// What a boot loader remembers, on the disk. Calls block on it.
 pub trait BootControl: Debug + Send {

@@ -1,0 +1,115 @@
+//! Block devices: each opened for writing by one process at a time, and by none while it is mounted.
+//!
+//! The kernel does that for `O_EXCL` without `O_CREAT` on a block device (open(2)). A second opening by this process,
+//! for a staging that takes over from an earlier one, goes without while the first still stands.
+
+use std::{
+    fs::File,
+    io::{self, Seek, SeekFrom},
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+
+use super::{Folder, Hint, Open, Volume};
+
+/// The directory of one device, as a folder that opens what is there and makes, renames and removes nothing.
+#[derive(Debug)]
+pub struct Device {
+    directory: Dir,
+    claim: Mutex<Weak<()>>,
+}
+
+impl Device {
+    /// A device in this directory.
+    pub fn new(directory: Dir) -> Self {
+        Self { directory, claim: Mutex::default() }
+    }
+}
+
+impl Folder for Device {
+    fn open(&self, name: &str, how: Open) -> io::Result<Box<dyn Volume>> {
+        let mut options = OpenOptions::new();
+        options.read(true);
+        if how == Open::Reading {
+            let file = self.directory.open_with(name, &options)?.into_std();
+            return Ok(Box::new(Claimed { file, _claim: None }));
+        }
+        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        options.write(true);
+        let held = claim.upgrade();
+        if held.is_none() {
+            let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).map_err(io::Error::other)?;
+            options.custom_flags(exclusive);
+        }
+        let file = self.directory.open_with(name, &options)?.into_std();
+        let held = held.unwrap_or_else(|| {
+            let held = Arc::new(());
+            *claim = Arc::downgrade(&held);
+            held
+        });
+        Ok(Box::new(Claimed { file, _claim: Some(held) }))
+    }
+
+    fn folder(&self, _: &str) -> io::Result<Arc<dyn Folder>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn rename(&self, _: &str, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn remove(&self, _: &str) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn has(&self, name: &str) -> bool {
+        Folder::has(&self.directory, name)
+    }
+
+    fn names(&self) -> io::Result<Vec<String>> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An open device, with the claim on it.
+#[derive(Debug)]
+struct Claimed {
+    file: File,
+    _claim: Option<Arc<()>>,
+}
+
+impl Volume for Claimed {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        Volume::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        Volume::write_at(&self.file, bytes, offset)
+    }
+
+    /// The metadata of a device know none.
+    fn length(&self) -> io::Result<u64> {
+        (&self.file).seek(SeekFrom::End(0))
+    }
+
+    fn set_length(&self, _: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    fn extend(&self, length: u64) -> io::Result<()> {
+        if length <= self.length()? { Ok(()) } else { Err(io::ErrorKind::StorageFull.into()) }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Volume::sync(&self.file)
+    }
+
+    fn hint(&self, hint: Hint) {
+        self.file.hint(hint);
+    }
+}
