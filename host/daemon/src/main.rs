@@ -1,14 +1,15 @@
 //! The device process. The only place that opens directories by their path.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use clap::Parser;
 use hotshoed::config::{BootEntry, Config, Options, Surroundings};
-use hotshoed::daemon::{self, Dirs, FlashDirs};
+use hotshoed::daemon::{self, Dirs, FlashDirs, Then};
 
 /// sysexits.h
 const USAGE: u8 = 64;
@@ -47,7 +48,8 @@ fn main() -> ExitCode {
     // What still blocks on a disk is not waited for: everything durable is told only when it is.
     runtime.shutdown_background();
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(Then::End) => ExitCode::SUCCESS,
+        Ok(Then::Again) => again(),
         Err(error) => fail(error.exit_status(), &error),
     }
 }
@@ -86,6 +88,13 @@ fn beside(path: &Path) -> Result<(Dir, String), String> {
     let parent = real.parent().ok_or_else(|| fail(&"it is in no directory"))?;
     let parent = Dir::open_ambient_dir(parent, ambient_authority()).map_err(|error| fail(&error))?;
     Ok((parent, name.to_owned()))
+}
+
+/// Becomes another start of this program: the same process for whoever watches it.
+fn again() -> ExitCode {
+    let mut command = Command::new("/proc/self/exe");
+    let error = command.args(std::env::args_os().skip(1)).exec();
+    fail(SOFTWARE, &format!("the program cannot be started anew: {error}"))
 }
 
 fn fail(status: u8, error: &dyn std::fmt::Display) -> ExitCode {

@@ -9,6 +9,7 @@
 //! | `GET /status` | what `hotshoe.status` says |
 //! | `GET /jobs` | the jobs |
 //! | `POST /jobs/ID/cancel` | cancels it, durably; answers how it stands now |
+//! | `POST /methods/NAME` with a payload as JSON | one of the host's own methods, such as `hotshoe.safeMode.leave` |
 //! | `GET /metrics` | OpenMetrics text |
 //! | `GET /plugins`, `GET /plugins/NAME` | the plugins, one in detail |
 //! | `POST /plugins[?digest=D]` with a component's bytes | installs it |
@@ -37,6 +38,7 @@ use std::sync::Arc;
 
 use cap_std::fs::Dir;
 use futures_util::future::BoxFuture;
+use hotshoe_core::method::MethodResponse;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -56,6 +58,9 @@ pub trait Told: Send + Sync + 'static {
 
     /// The jobs, newest last.
     fn jobs(&self) -> Value;
+
+    /// The answer to one of the host's own methods; `None` where it is none.
+    fn method<'a>(&'a self, name: &'a str, payload: &'a Value) -> BoxFuture<'a, Option<MethodResponse>>;
 
     /// All figures, as OpenMetrics text.
     fn metrics(&self) -> String;

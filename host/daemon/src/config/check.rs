@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 
 use super::file::{self, File};
 use super::{
-    CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, HubConfig, PluginConfig, Surroundings,
-    pem,
+    CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, HubConfig, PluginConfig,
+    SafeModeSettings, Surroundings, pem,
 };
 use super::{admin, flash};
 
@@ -57,6 +57,9 @@ impl Check<'_> {
         if file.restart.command.first().is_some_and(String::is_empty) {
             self.problem("[restart] command: the program is empty");
         }
+        if file.safe_mode.starts < 2 {
+            self.problem("[safe_mode] starts: at least 2, or the first stumble ends in safe mode");
+        }
         if file.download.limit == 0 {
             self.problem("[download] limit: 0 bytes leave no room for any file");
         }
@@ -80,6 +83,11 @@ impl Check<'_> {
             },
             flash,
             restart: file.restart.command,
+            safe_mode: SafeModeSettings {
+                starts: file.safe_mode.starts,
+                stable_after: file.safe_mode.stable_after,
+                retry_after: file.safe_mode.retry_after,
+            },
             admin: admin?,
             plugins,
             hardware: file.hardware,

@@ -27,6 +27,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) restart: Restart,
     #[serde(default)]
+    pub(super) safe_mode: SafeMode,
+    #[serde(default)]
     pub(super) admin: Admin,
     #[serde(default)]
     pub(super) plugins: Vec<Plugin>,
@@ -181,6 +183,26 @@ pub(super) struct Slot {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Restart {
     pub(super) command: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SafeMode {
+    pub(super) starts: u32,
+    #[serde(with = "units::duration")]
+    pub(super) stable_after: Duration,
+    #[serde(with = "units::duration")]
+    pub(super) retry_after: Duration,
+}
+
+impl Default for SafeMode {
+    fn default() -> SafeMode {
+        SafeMode {
+            starts: 5,
+            stable_after: Duration::from_secs(5 * 60),
+            retry_after: Duration::from_secs(60 * 60),
+        }
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -55,6 +55,8 @@ pub struct Config {
     pub flash: Option<FlashConfig>,
     /// The command that restarts the device; empty where there is none.
     pub restart: Vec<String>,
+    /// When a host that dies again and again gives up.
+    pub safe_mode: SafeModeSettings,
     /// The admin socket.
     pub admin: AdminConfig,
     /// The plugins to mount.
@@ -63,6 +65,17 @@ pub struct Config {
     pub hardware: Vec<String>,
     /// The signed repositories, the most trusted one first.
     pub repositories: Vec<RepositorySettings>,
+}
+
+/// When a host that dies again and again gives up: see `daemon::safe_mode`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SafeModeSettings {
+    /// How many starts in a row it may take without staying up.
+    pub starts: u32,
+    /// How long it has to stay up for the count to begin anew.
+    pub stable_after: Duration,
+    /// When safe mode is left by itself.
+    pub retry_after: Duration,
 }
 
 /// How to reach the hub.

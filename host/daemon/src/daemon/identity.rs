@@ -1,4 +1,4 @@
-//! What the twin says of the host: `hotshoe: {version, plugins, broken, slots}`.
+//! What the twin says of the host: `hotshoe: {version, plugins, broken, slots, safeMode}`.
 //!
 //! Written when it differs from what the hub shows, after the hub's document was read and when a plugin changes: a twin
 //! that was made anew gets it again, and a device that restarts ten times sends it once. `plugins` is a map by the name
@@ -61,7 +61,14 @@ async fn of(native: &Native) -> Value {
         Value::Array(slots) => slots.iter().map(slot).collect(),
         _ => Vec::new(),
     };
-    json!({ "version": env!("CARGO_PKG_VERSION"), "plugins": plugins, "broken": broken, "slots": slots })
+    let safe_mode = native.safe_mode.reason().map(|reason| json!({ "reason": reason }));
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "plugins": plugins,
+        "broken": broken,
+        "slots": slots,
+        "safeMode": safe_mode,
+    })
 }
 
 fn entry(plugin: &PluginSummary) -> Value {
@@ -103,10 +110,10 @@ fn difference(reported: &Value, wanted: &Value) -> Option<Value> {
             changes.into_iter().for_each(|changes| drop(patch.insert(key.clone(), changes)));
             continue;
         }
-        let empty = value.as_array().is_some_and(Vec::is_empty);
+        let empty = value.is_null() || value.as_array().is_some_and(Vec::is_empty);
         match shown.and_then(|shown| shown.get(key)) {
             Some(known) if known == value => {}
-            // An empty list says no more than no list.
+            // An empty list says no more than no list, and null is what is not there.
             None if empty => {}
             Some(_) if empty => drop(patch.insert(key.clone(), Value::Null)),
             _ => drop(patch.insert(key.clone(), value.clone())),

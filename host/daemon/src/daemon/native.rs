@@ -1,8 +1,9 @@
-//! The host's own methods: `hotshoe.ping`, `hotshoe.status`, those about plugins (`methods`) and jobs (`jobs`).
+//! The host's own methods: `hotshoe.ping`, `hotshoe.status`, those about plugins (`methods`) and jobs (`jobs`), and those
+//! that mend a device (`mend`).
 //!
 //! No plugin can have a name that begins with `hotshoe.` among its methods answered before these.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -11,8 +12,10 @@ use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
 
-use super::{jobs, methods};
+use super::safe_mode::SafeMode;
+use super::{jobs, mend, methods};
 use crate::admin::{Orders, Told};
 use crate::flash::{Content, Flash, SlotInfo};
 use crate::hub::Outbox;
@@ -35,6 +38,9 @@ pub(super) struct Native {
     pub(super) connected: watch::Receiver<bool>,
     pub(super) metrics: Registry,
     pub(super) broken: Mutex<Vec<Broken>>,
+    pub(super) safe_mode: Arc<SafeMode>,
+    /// Cancelled when the host is to start anew.
+    pub(super) again: CancellationToken,
 }
 
 impl Native {
@@ -46,6 +52,8 @@ impl Native {
             methods::INSTALL => return Some(methods::install(&self.orders, &self.outbox, payload).await),
             methods::ROLLBACK => return Some(methods::rollback(&self.orders, &self.outbox, payload).await),
             jobs::CANCEL => return Some(jobs::cancel(&self.jobs, payload).await),
+            mend::LEAVE => return Some(mend::leave(&self.safe_mode, &self.again)),
+            mend::RUNNING => return Some(mend::running(&self.flash, payload).await),
             _ => return None,
         };
         Some(MethodResponse { status: 200, payload })
@@ -74,6 +82,7 @@ impl Native {
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "uptimeSeconds": self.started.elapsed().as_secs(),
+            "safeMode": self.safe_mode.reason().map(|reason| json!({ "reason": reason })),
             "connected": *self.connected.borrow(),
             "plugins": plugins,
             "broken": broken,
@@ -91,6 +100,10 @@ impl Told for Native {
 
     fn jobs(&self) -> Value {
         json!(self.jobs.list())
+    }
+
+    fn method<'a>(&'a self, name: &'a str, payload: &'a Value) -> BoxFuture<'a, Option<MethodResponse>> {
+        Box::pin(self.answer(name, payload))
     }
 
     fn metrics(&self) -> String {

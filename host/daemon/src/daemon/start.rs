@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 use cap_std::fs::Dir;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::dispatch::Dispatch;
 use super::error::DaemonError;
 use super::native::Native;
+use super::safe_mode::SafeMode;
 use super::service::{self, Signals};
 use super::settings::Settings;
 use super::slots::{self, FlashDirs};
@@ -24,11 +25,12 @@ use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, HubConfig};
 use crate::disk;
 use crate::fetch::{FetchSettings, Fetcher};
+use crate::flash::Flash;
 use crate::hub::{self, Hub, HubSettings, Transport};
-use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
+use crate::job::{JobSettings, Jobs, NoSlots, Restart, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
 use crate::state::StateDir;
-use crate::swap::{Factory, Plugins, SwapSettings};
+use crate::swap::{Factory, LeftOut, Plugins, SwapSettings};
 use crate::trust::{OpenDirectory, Repositories, TrustSettings};
 
 /// How long runs of jobs may take to stop at the end. With the rest it stays under the 10 s after which many an
@@ -49,15 +51,19 @@ pub struct Dirs {
     pub open: OpenDirectory,
 }
 
-/// Runs the device until `SIGTERM` or `SIGINT`.
+/// Runs the device until `SIGTERM` or `SIGINT`, or until the host is to start anew.
 ///
 /// # Errors
 /// See [`DaemonError`]; its exit status is for the process.
-pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
+pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let started = Instant::now();
     let mut signals = Signals::new()?;
     let directory = |name: &str| directory(&dirs.state, name);
     let state = StateDir::new(dirs.state.try_clone().map_err(unreachable)?);
+    // Before anything that could end the process: it is counted, too.
+    let inside = directory("inside")?;
+    let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id)?;
+    let safe_mode = Arc::new(safe_mode);
     let shutdown = CancellationToken::new();
     let device_id = config.hub.connection.device.clone().unwrap_or_default();
     let (hub, session) = hub::start(hub_settings(config.hub), state.subdirectory("hub")?, shutdown.clone())?;
@@ -67,7 +73,8 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     let flash = slots::open(config.flash, dirs.flash)?;
     let engine = {
         let cache = directory("cache")?;
-        Engine::new(EngineSettings::new(config.aot, cache))?
+        let settings = EngineSettings::new(config.aot, cache);
+        Engine::new(EngineSettings { witness: safe_mode.witness(), ..settings })?
     };
     let repositories = {
         let roots = Arc::clone(&config.download.roots);
@@ -90,6 +97,9 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     });
 
     let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
+    if safe_mode.reason().is_some() && flash.on_trial() {
+        give_up_trial(&flash, &restart).await;
+    }
     let job_settings = JobSettings::new(config.boot_id, restart, Arc::new(facts::now_milliseconds));
     let job_slots: Arc<dyn Slots> = if has_slots { Arc::new(flash.clone()) } else { Arc::new(NoSlots) };
     let jobs = Jobs::new(job_settings, state.subdirectory("jobs")?, outbox.clone(), job_slots);
@@ -105,6 +115,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         clock: Arc::new(facts::now_milliseconds),
         state: state.subdirectory("swap")?,
         shelf: directory("shelf")?,
+        left_out: left_out(&safe_mode),
     };
     let factory = config.plugins.into_iter();
     let factory = factory.map(|plugin| Factory { file: plugin.file, settings: plugin.settings }).collect();
@@ -115,6 +126,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     hub_metrics.register(&mut metrics);
     engine.metrics().register(&mut metrics);
     let orders = Orders { plugins: plugins.clone(), repositories };
+    let again = CancellationToken::new();
     let native = Arc::new(Native {
         started,
         plugins: plugins.clone(),
@@ -125,6 +137,8 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         connected,
         metrics,
         broken: Mutex::new(broken),
+        safe_mode: Arc::clone(&safe_mode),
+        again: again.clone(),
     });
     let settings = Settings {
         routes: routes.clone(),
@@ -162,28 +176,32 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
         open: TaskTracker::new(),
     };
     let serving = tokio::spawn(dispatch.clone().serve(calls));
-    let followers = [
-        tokio::spawn(identity::follow(native, outbox)),
-        tokio::spawn(settings.follow()),
-        tokio::spawn(wanted.follow()),
-    ];
+    let mut followers = vec![tokio::spawn(identity::follow(native, outbox))];
+    if safe_mode.reason().is_none() {
+        followers.push(tokio::spawn(settings.follow()));
+        followers.push(tokio::spawn(wanted.follow()));
+    }
     service::ready();
     tracing::info!(took_ms = started.elapsed().as_millis() as u64, "ready");
 
-    let ended = wait(&mut signals, session).await;
+    let ended = wait(&mut signals, session, &safe_mode, &again).await;
     service::stopping();
     dispatch.ending.cancel();
     followers.iter().for_each(JoinHandle::abort);
     tokio::join!(dispatch.quiet(DRAIN), jobs.drain(DRAIN));
     shutdown.cancel();
     let result = match ended {
-        Ended::Asked(session) => {
+        Ended::Asked(session, then) => {
             if tokio::time::timeout(GOODBYE, session).await.is_err() {
                 tracing::warn!(
                     "the hub session did not end in time; what is left is sent after the next start"
                 );
             }
-            Ok(())
+            // Whoever ends the host in order may begin anew.
+            if matches!(then, Then::End) {
+                safe_mode.leave();
+            }
+            Ok(then)
         }
         Ended::Unasked => Err(DaemonError::SessionEnded),
     };
@@ -192,19 +210,64 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<(), DaemonError> {
     result
 }
 
+/// What is to follow when the host has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Then {
+    /// Nothing.
+    End,
+    /// Another start, in place of this one.
+    Again,
+}
+
 enum Ended {
-    Asked(JoinHandle<()>),
+    Asked(JoinHandle<()>, Then),
     Unasked,
 }
 
-async fn wait(signals: &mut Signals, mut session: JoinHandle<()>) -> Ended {
+async fn wait(
+    signals: &mut Signals,
+    mut session: JoinHandle<()>,
+    safe_mode: &SafeMode,
+    again: &CancellationToken,
+) -> Ended {
     tokio::select! {
         signal = signals.wait() => {
             tracing::info!(signal, "ending");
-            Ended::Asked(session)
+            Ended::Asked(session, Then::End)
         }
+        () = again.cancelled() => Ended::Asked(session, Then::Again),
+        () = safe_mode.watch() => Ended::Asked(session, Then::Again),
         _ = &mut session => Ended::Unasked,
     }
+}
+
+/// The image on trial keeps killing the host: the boot loader is to fall back, now and not when somebody comes by.
+async fn give_up_trial(flash: &Flash, restart: &RestartCommand) {
+    tracing::error!(
+        "the host keeps dying under an image on trial; the trial is given up and the device restarted"
+    );
+    let flash = flash.clone();
+    match spawn_blocking(move || flash.revert()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the trial cannot be given up; it lapses at the next boot"),
+        Err(error) => tracing::error!(%error, "the trial cannot be given up; it lapses at the next boot"),
+    }
+    if let Err(error) = restart.ask().await {
+        tracing::error!(error, "the device is not restarted; it falls back when somebody does");
+    }
+}
+
+/// Which plugins are not mounted for what has happened before.
+fn left_out(safe_mode: &SafeMode) -> LeftOut {
+    if let Some(reason) = safe_mode.reason() {
+        return LeftOut::All(format!("safe mode: {reason}"));
+    }
+    let those = safe_mode.without();
+    if those.is_empty() {
+        return LeftOut::None;
+    }
+    let reason = "the host died each time that it was called; it is left out until the device is restarted";
+    LeftOut::Those(those, reason.to_owned())
 }
 
 fn hub_settings(config: HubConfig) -> HubSettings {

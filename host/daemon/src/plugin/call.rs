@@ -8,6 +8,7 @@
 //!
 //! An instance that trapped answers nothing any more and its store may not be used again: there is none to reuse.
 
+use std::any::Any;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub(super) struct Call {
     store: Store<Context>,
     instance: Instance,
     meter: Meter,
+    _witnessed: Option<Box<dyn Any + Send>>,
     _running: Running,
     _open: Open,
     _permit: OwnedSemaphorePermit,
@@ -165,6 +167,8 @@ impl Call {
         let Engine(engine) = &mounted.engine;
         let permit = Arc::clone(&engine.instances).acquire_owned().await.map_err(|_| Failure::Busy)?;
         entered.store(true, Ordering::Relaxed);
+        let witness = engine.witness.clone();
+        let witnessed = witness.map(|witness| witness.enter(mounted.tenant.name.as_str()));
         let (open, running) = (engine.metrics.opened(), engine.ticker.running());
         let memory = mounted.manifest.limits.memory.min(engine.memory_limit);
         let context = Context::new(Arc::clone(&mounted.tenant), Arc::clone(&mounted.services), job, memory);
@@ -178,7 +182,15 @@ impl Call {
         store.set_epoch_deadline(1);
         let instantiated = meter.watch(mounted.pre.instantiate_async(&mut store)).await;
         let instance = instantiated.map_err(|error| failure(&error))?;
-        Ok(Call { store, instance, meter, _running: running, _open: open, _permit: permit })
+        Ok(Call {
+            store,
+            instance,
+            meter,
+            _witnessed: witnessed,
+            _running: running,
+            _open: open,
+            _permit: permit,
+        })
     }
 
     async fn make<T>(

@@ -18,6 +18,7 @@ use super::cache::Cache;
 use super::compile::Compiler;
 use super::metrics::Metrics;
 use super::ticker::Ticker;
+use super::witness::Witness;
 use crate::capability::Logs;
 
 /// How many instances there may be at once, over all plugins. Each sets 4 GiB of address space aside, which is how
@@ -47,6 +48,8 @@ pub struct EngineSettings {
     pub burst_limit: Duration,
     /// How long a change of the desired properties may take to be decided.
     pub settings_timeout: Duration,
+    /// Who is told which plugin is entered.
+    pub witness: Option<Arc<dyn Witness>>,
 }
 
 impl EngineSettings {
@@ -61,6 +64,7 @@ impl EngineSettings {
             memory_limit: 256 * 1024 * 1024,
             burst_limit: Duration::from_secs(2),
             settings_timeout: Duration::from_secs(10),
+            witness: None,
         }
     }
 }
@@ -95,6 +99,7 @@ pub(super) struct Inner {
     pub(super) memory_limit: u64,
     pub(super) burst_limit: Duration,
     pub(super) settings_timeout: Duration,
+    pub(super) witness: Option<Arc<dyn Witness>>,
     /// One lock a plugin, whatever versions of it are loaded: they share one store.
     storage: Mutex<HashMap<PluginName, Arc<Mutex<()>>>>,
 }
@@ -122,6 +127,7 @@ impl Engine {
             memory_limit: settings.memory_limit,
             burst_limit: settings.burst_limit,
             settings_timeout: settings.settings_timeout,
+            witness: settings.witness,
             storage: Mutex::default(),
         })))
     }

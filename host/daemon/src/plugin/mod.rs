@@ -22,6 +22,7 @@ mod precompiled;
 mod routes;
 mod seal;
 mod ticker;
+mod witness;
 
 pub use answer::{Decision, Reply};
 pub use compile::CompileError;
@@ -31,5 +32,6 @@ pub use load::{LoadError, Loading};
 pub use metrics::Metrics;
 pub use plugin::Plugin;
 pub use routes::{RouteError, Routes};
+pub use witness::Witness;
 
 pub(crate) use routes::agree;

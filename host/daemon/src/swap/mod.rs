@@ -29,5 +29,5 @@ mod start;
 pub use error::{InstallError, SwapError};
 pub use factory::Broken;
 pub use plugins::{Candidate, Installed, Plugins};
-pub use settings::{Factory, SwapSettings};
+pub use settings::{Factory, LeftOut, SwapSettings};
 pub use shelf::Shelf;

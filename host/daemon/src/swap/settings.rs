@@ -1,10 +1,12 @@
 //! What the swap has to be told.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use cap_std::fs::Dir;
+use hotshoe_core::manifest::PluginName;
 use hotshoe_core::policy::Policy;
 use hotshoe_core::swap::Settings;
 use serde_json::Value;
@@ -36,6 +38,31 @@ pub struct SwapSettings {
     pub state: StateDir,
     /// For the components: a directory of their own.
     pub shelf: Dir,
+    /// Which plugins are not mounted although they are there.
+    pub left_out: LeftOut,
+}
+
+/// Which plugins are not mounted although they are there. Their records stay as they are.
+#[derive(Clone, Debug, Default)]
+pub enum LeftOut {
+    /// None.
+    #[default]
+    None,
+    /// These, by name, for this reason.
+    Those(BTreeSet<String>, String),
+    /// All, for this reason.
+    All(String),
+}
+
+impl LeftOut {
+    /// Why this one is left out.
+    pub(super) fn reason(&self, plugin: &PluginName) -> Option<String> {
+        match self {
+            LeftOut::Those(names, reason) if names.contains(plugin.as_str()) => Some(reason.clone()),
+            LeftOut::All(reason) => Some(reason.clone()),
+            LeftOut::None | LeftOut::Those(..) => None,
+        }
+    }
 }
 
 /// A plugin of the device's own image.

@@ -20,7 +20,7 @@ use super::factory::{self, Broken, Made};
 use super::loaded::Loaded;
 use super::plugins::{Plugins, Shared, lock};
 use super::seat::{Seat, Unstored, file_name};
-use super::settings::{Factory, SwapSettings};
+use super::settings::{Factory, LeftOut, SwapSettings};
 use super::shelf::Shelf;
 use crate::plugin::Routes;
 use crate::state::{StateDir, StateError};
@@ -38,7 +38,10 @@ impl Plugins {
         settings: SwapSettings,
         factory: Vec<Factory>,
     ) -> Result<(Plugins, Vec<Broken>), SwapError> {
-        let SwapSettings { engine, services, jobs, policy, machine, clock, state, shelf } = settings;
+        let SwapSettings { engine, services, jobs, policy, machine, clock, state, shelf, left_out } =
+            settings;
+        // What is not mounted anyway is not even looked at.
+        let factory = if matches!(left_out, LeftOut::All(_)) { Vec::new() } else { factory };
         let (order, mut made, mut broken) = factory::read(&engine, &policy, factory).await;
         let image_is_whole = broken.is_empty();
         let records = read(state.clone()).await?;
@@ -72,6 +75,11 @@ impl Plugins {
         for name in names {
             let Some(seat) = lock(&shared.seats).get(&name).cloned() else { continue };
             let made = made.remove(&name);
+            if let Some(reason) = left_out.reason(&name) {
+                let file = made.map_or_else(|| PathBuf::from(name.as_str()), |made| made.factory.file);
+                broken.push(Broken { file, reason });
+                continue;
+            }
             if let Err(reason) = shared.begin(&seat, made.as_ref(), image_is_whole).await {
                 let file = made.map_or_else(|| PathBuf::from(name.as_str()), |made| made.factory.file);
                 tracing::error!(plugin = %name, reason, "plugin not mounted; the others serve without it");

@@ -259,7 +259,8 @@ fn config(directory: &Path, ca: &Path, mqtt_port: u16, setting: &Setting) -> Str
          [flash]\ndirectory = \"flash\"\n\
          [[flash.slots]]\nname = \"a\"\nfile = \"slot-a.img\"\nsize = \"{slot}MiB\"\n\
          [[flash.slots]]\nname = \"b\"\nfile = \"slot-b.img\"\nsize = \"{slot}MiB\"\n\n\
-         [restart]\ncommand = [\"{bootsim}\", \"restart\", \"--pid\", \"{pid}\"]\n",
+         [restart]\ncommand = [\"{bootsim}\", \"restart\", \"--pid\", \"{pid}\"]\n\n\
+         [safe_mode]\nstarts = 1000\n",
         ca = ca.display(),
         slot = setting.image.div_ceil(1 << 20).max(8),
         bootsim = program("hotshoe-bootsim").display(),

@@ -10,7 +10,7 @@ use hotshoe_core::policy;
 use hotshoe_core::swap::{Origin, Settings};
 use hotshoed::job::{JobSettings, Jobs, NoSlots, RestartCommand};
 use hotshoed::state::StateDir;
-use hotshoed::swap::{Broken, Candidate, Factory, InstallError, Installed, Plugins, SwapSettings};
+use hotshoed::swap::{Broken, Candidate, Factory, InstallError, Installed, LeftOut, Plugins, SwapSettings};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -149,6 +149,7 @@ impl Rig {
             Jobs::new(settings, StateDir::new(dir("jobs")), stage.services.outbox.clone(), Arc::new(NoSlots));
         jobs.resume().await.unwrap();
         let settings = SwapSettings {
+            left_out: LeftOut::default(),
             engine: stage.engine.clone(),
             services: Arc::clone(&stage.services),
             jobs: jobs.clone(),
