@@ -7,6 +7,7 @@ mod bench;
 mod demo;
 mod guests;
 mod layers;
+mod qemu;
 mod stand;
 mod test;
 mod tools;
@@ -29,6 +30,8 @@ enum Task {
     Bench(bench::Arguments),
     /// Builds the plugins and the test guests into target/guests, each with its manifest embedded.
     Guests(guests::Arguments),
+    /// Reboots a real kernel under QEMU with GRUB picking the slot, and cuts the power in between.
+    Qemu(qemu::Arguments),
     /// Checks who imports what, and that no file is too long.
     Layers,
     /// Runs the public conformance suite for TUF clients against the device's verifier.
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
         Task::Test(arguments) => test::run_tests(&arguments),
         Task::Bench(arguments) => bench::run_bench(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
+        Task::Qemu(arguments) => qemu::run_qemu(&arguments),
         Task::Layers => layers::check(),
         Task::TufConformance(arguments) => tuf_conformance::check(&arguments),
         Task::Wit => wit::run(),

@@ -195,7 +195,7 @@ fn without_a_word_of_the_kernel_no_slot_is_written() {
 #[test]
 fn a_full_environment_is_said_and_stays() {
     let Some(device) = Device::new(2) else { return };
-    device.set("large", &"x".repeat(SIZE as usize - 130));
+    device.set("large", &"x".repeat(SIZE as usize - 90));
     let before = device.printed();
     let flash = device.flash(Some("a"));
     let mut hasher = Hasher::new(Algorithm::Sha256);
