@@ -12,22 +12,32 @@ use support::{Setting, World};
 const STARTS: usize = 4;
 
 async fn world() -> World {
-    let mut world = World::start(Setting { plugins: vec!["diagnostics"], ..Setting::default() }).await;
+    let mut world =
+        World::start(Setting { plugins: vec!["diagnostics", "test-guest"], ..Setting::default() }).await;
     world.device.power_off();
     let config = world.device.path("device.toml");
     let text = std::fs::read_to_string(&config).unwrap();
     assert!(text.contains("starts = 1000"));
     std::fs::write(&config, text.replace("starts = 1000", &format!("starts = {STARTS}"))).unwrap();
+    let connections = world.device.connections();
     world.device.power_on();
+    support::until("it is up", || world.device.connections() > connections).await;
     world
+}
+
+/// Kills the host again and again, each time once it has come up.
+async fn keep_dying(world: &World) {
+    for _ in 0..STARTS {
+        let connections = world.device.connections();
+        world.device.kill().await;
+        support::until("it is back", || world.device.connections() > connections).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_keeps_dying_ends_in_safe_mode_and_still_speaks_to_its_hub() {
     let world = world().await;
-    for _ in 0..STARTS {
-        world.device.kill().await;
-    }
+    keep_dying(&world).await;
     let reported = world
         .until("safe mode is told", |reported| reported["hotshoe"]["safeMode"]["reason"].is_string())
         .await;
@@ -55,12 +65,42 @@ async fn a_host_that_keeps_dying_ends_in_safe_mode_and_still_speaks_to_its_hub()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_device_begins_anew() {
     let world = world().await;
-    for _ in 0..STARTS {
-        world.device.kill().await;
-    }
+    keep_dying(&world).await;
     world.until("safe mode is told", |reported| reported["hotshoe"]["safeMode"]["reason"].is_string()).await;
     world.device.power_cut();
     world.until("safe mode is over", |reported| reported["hotshoe"]["safeMode"].is_null()).await;
     let (status, _) = world.call("ping", json!(1)).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_plugin_under_which_it_dies_is_left_out_alone() {
+    let world = world().await;
+    let mut connections = world.device.connections();
+    world.device.kill().await;
+    let called = world.device.path("state/inside/test.misbehaving");
+    for _ in 0..2 {
+        support::until("it is back", || world.device.connections() > connections).await;
+        connections = world.device.connections();
+        let spin = world.call("spin", json!(null));
+        let kill = async {
+            support::until("it is in the call", || called.exists()).await;
+            world.device.kill().await;
+        };
+        tokio::select! {
+            _ = spin => panic!("it was answered"),
+            () = kill => {}
+        }
+    }
+    let reported = world
+        .until("it is told", |reported| {
+            reported["hotshoe"]["broken"].as_array().is_some_and(|broken| broken.len() == 1)
+        })
+        .await;
+    let reason = reported["hotshoe"]["broken"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("died each time"), "{reason}");
+    let (status, _) = world.call("spin", json!(null)).await;
+    assert_eq!(status, 404);
+    let (status, _) = world.call("ping", json!(1)).await;
+    assert_eq!(status, 200, "the others serve");
 }

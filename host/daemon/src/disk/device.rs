@@ -1,7 +1,7 @@
 //! Block devices: each opened for writing by one process at a time, and by none while it is mounted.
 //!
-//! The kernel does that for `O_EXCL` without `O_CREAT` on a block device (open(2)). A second opening by this process,
-//! for a staging that takes over from an earlier one, goes without while the first still stands.
+//! The kernel does that for `O_EXCL` without `O_CREAT` on a block device (open(2)). Openings by this process, as of a
+//! staging that takes over from an earlier one, share one such claim, which ends with the last of them.
 
 use std::{
     fs::File,
@@ -10,6 +10,7 @@ use std::{
 };
 
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
+use rustix::fs::OFlags;
 
 use super::{Folder, Hint, Open, Volume};
 
@@ -17,7 +18,8 @@ use super::{Folder, Hint, Open, Volume};
 #[derive(Debug)]
 pub struct Device {
     directory: Dir,
-    claim: Mutex<Weak<()>>,
+    /// Open exclusively for as long as anything is open for writing.
+    claim: Mutex<Weak<File>>,
 }
 
 impl Device {
@@ -35,20 +37,19 @@ impl Folder for Device {
             let file = self.directory.open_with(name, &options)?.into_std();
             return Ok(Box::new(Claimed { file, _claim: None }));
         }
-        let mut claim = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
         options.write(true);
-        let held = claim.upgrade();
-        if held.is_none() {
-            let exclusive = i32::try_from(rustix::fs::OFlags::EXCL.bits()).map_err(io::Error::other)?;
-            options.custom_flags(exclusive);
-        }
+        let mut known = self.claim.lock().unwrap_or_else(PoisonError::into_inner);
+        let claim = match known.upgrade() {
+            Some(claim) => claim,
+            None => {
+                let mut exclusive = options.clone();
+                exclusive.custom_flags(i32::try_from(OFlags::EXCL.bits()).map_err(io::Error::other)?);
+                Arc::new(self.directory.open_with(name, &exclusive)?.into_std())
+            }
+        };
+        *known = Arc::downgrade(&claim);
         let file = self.directory.open_with(name, &options)?.into_std();
-        let held = held.unwrap_or_else(|| {
-            let held = Arc::new(());
-            *claim = Arc::downgrade(&held);
-            held
-        });
-        Ok(Box::new(Claimed { file, _claim: Some(held) }))
+        Ok(Box::new(Claimed { file, _claim: Some(claim) }))
     }
 
     fn folder(&self, _: &str) -> io::Result<Arc<dyn Folder>> {
@@ -80,7 +81,7 @@ impl Folder for Device {
 #[derive(Debug)]
 struct Claimed {
     file: File,
-    _claim: Option<Arc<()>>,
+    _claim: Option<Arc<File>>,
 }
 
 impl Volume for Claimed {

@@ -80,7 +80,7 @@ impl Boot {
             (Memory::Empty | Memory::Corrupt(_), Some(told)) => Ok(BootRecord::fresh(told)),
             (Memory::Empty, None) if self.control.remembers_running() => Ok(BootRecord::fresh(&self.first)),
             (Memory::Corrupt(why), None) if self.control.remembers_running() => Err(FlashError::Unknown(
-                format!("{why}; say which one runs with `hotshoe slots running NAME`"),
+                format!("{why}; say which one runs with the method hotshoe.slots.running"),
             )),
             (_, None) => Err(FlashError::Unknown(format!(
                 "the kernel's command line does not say; have {} put it there",
