@@ -14,6 +14,7 @@
 //! ```
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::bindings::hotshoe::plugin::flash as raw;
 use crate::download::Artifact;
@@ -129,7 +130,33 @@ pub fn spare() -> Result<Slot, Error> {
         .ok_or_else(|| Error::UnknownSlot("the device has no slot but the one it runs from".to_owned()))
 }
 
-/// Arms one trial boot of a sealed slot. Durable when it returns; arming it again is well.
+/// What came of wanting to arm a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// Its trial boot is armed.
+    Armed,
+    /// The device's policy puts it off: return [`Outcome::Later`](crate::Outcome::Later) with this time, then ask again.
+    Postponed {
+        /// Why, for people.
+        reason: String,
+        /// How long to wait.
+        retry_after: Duration,
+    },
+}
+
+/// Arms one trial boot of a sealed slot, if the device's policy lets it be interrupted now: its maintenance windows, and
+/// the check that its owner has set. Durable when it returns; arming it again is well.
+pub fn activate_if_allowed(slot: &str) -> Result<Activation, Error> {
+    Ok(match host::flash::activate_if_allowed(slot)? {
+        raw::Activation::Armed => Activation::Armed,
+        raw::Activation::Postponed(raw::Postponement { reason, retry_after }) => {
+            Activation::Postponed { reason, retry_after: Duration::from_nanos(retry_after) }
+        }
+    })
+}
+
+/// Arms one trial boot of a sealed slot. Durable when it returns; arming it again is well. What the device's policy puts
+/// off is [`Error::Busy`]; [`activate_if_allowed`] tells when to ask again.
 pub fn activate(slot: &str) -> Result<(), Error> {
     Ok(host::flash::activate(slot)?)
 }

@@ -189,6 +189,12 @@ impl<'run> Job<'run> {
     pub fn should_suspend(&self) -> bool {
         self.0.should_suspend()
     }
+
+    /// Whether an operator has cancelled the job. Nothing can be fetched, written or armed for it any more; what was
+    /// armed the host gives up. Report what is to be said of it and return: however the run ends, the job has ended.
+    pub fn cancelled(&self) -> bool {
+        self.0.cancelled()
+    }
 }
 
 impl fmt::Display for Failure {

@@ -47,6 +47,7 @@ mod twin;
 use std::cell::RefCell;
 use std::panic::{self, AssertUnwindSafe};
 use std::rc::Rc;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
@@ -165,6 +166,23 @@ impl Device {
     /// Whether the host would like running jobs to suspend.
     pub fn ask_to_suspend(&self, suspend: bool) {
         self.state.borrow_mut().suspend = suspend;
+    }
+
+    /// Cancels a job between two runs, as an operator does: what it had armed is given up, and the device restarted
+    /// where it runs on trial. The next run is its last. A job that has ended is a panic.
+    pub fn cancel_job(&self, id: &str) {
+        self.state.borrow_mut().jobs.cancel(id);
+        let on_trial = self.state.borrow_mut().slots.give_up();
+        if on_trial {
+            self.restart();
+        }
+    }
+
+    /// Lets the device's policy put off the next wish to arm a slot, for this reason and so long. Each call of this is
+    /// one refusal.
+    pub fn postpone(&self, reason: &str, retry_after: Duration) {
+        let nanoseconds = u64::try_from(retry_after.as_nanos()).unwrap_or(u64::MAX);
+        self.state.borrow_mut().postponements.push_back((reason.to_owned(), nanoseconds));
     }
 
     /// Calls a direct method.

@@ -24,6 +24,7 @@ const RANKS: &[(&str, u8)] = &[
     ("trust", 1),
     ("job", 2),
     ("receive", 2),
+    ("gate", 2),
     ("capability", 3),
     ("plugin", 4),
     ("swap", 5),

@@ -21,6 +21,7 @@ use hotshoed::{
     capability::{DeviceFacts, Services},
     fetch::{FetchSettings, Fetcher},
     flash::Flash,
+    gate::Gate,
     hub::{Desired, Outbox, Telemetry},
     plugin::{Engine, EngineSettings, Plugin, Reply},
     state::StateDir,
@@ -75,9 +76,11 @@ async fn mount(arguments: &Arguments, folder: &tempfile::TempDir) -> Result<Plug
     let (telemetry, _queue) = Telemetry::queue("bench", None, 4);
     let store = ArtifactStore::open(dir("artifacts")?, 1 << 20)?;
     let roots = Arc::new(rustls::RootCertStore::empty());
+    let flash = Flash::open(Arc::new(dir("flash")?), Vec::new())?;
     let services = Services {
         fetcher: Fetcher::new(store, roots, FetchSettings::default())?,
-        flash: Flash::open(Arc::new(dir("flash")?), Vec::new())?,
+        gate: Gate::wide_open(&state.subdirectory("gate")?, &flash)?,
+        flash,
         outbox: Outbox::open(state.subdirectory("hub")?)?,
         telemetry,
         desired: Desired::open(state.subdirectory("hub")?)?,

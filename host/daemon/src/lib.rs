@@ -13,6 +13,7 @@ pub mod daemon;
 pub mod disk;
 pub mod fetch;
 pub mod flash;
+pub mod gate;
 pub mod hub;
 pub mod job;
 pub mod plugin;

@@ -10,6 +10,11 @@
 //! | done | `completed` | `applyComplete` | `current` |
 //! | failed | `failed` | `downloadFailed`, `applyFailed` | `error` |
 //! | fallen back | `rolledBack` | `applyFailed` | `rolledback` |
+//! | put off | `applying`, `firmwarePostponed` | `applying`, `postponed` | `applying` |
+//! | cancelled | `cancelled` | `downloadFailed`, `applyFailed` | `error` |
+//!
+//! The last two are no tutorial's. An update that is put off keeps the word that a watcher knows, and says why beside
+//! it; one that was cancelled ends with the dialect's closest word, and `cancelled` as the error's code.
 //!
 //! All dialects of one event go into one patch, so the twin never tells them apart.
 
@@ -56,6 +61,15 @@ pub enum News<'a> {
         /// The version that runs now.
         version: &'a str,
     },
+    /// The device's policy puts the restart off.
+    Postponed {
+        /// Why, for people.
+        reason: &'a str,
+        /// When it is asked again, in seconds.
+        seconds: u64,
+    },
+    /// An operator has cancelled the update.
+    Cancelled(Stage),
     /// The update has failed.
     Failed(&'a Trouble),
     /// The boot loader fell back to the slot from before.
@@ -110,18 +124,28 @@ fn python(news: News<'_>, now: &str) -> Value {
         News::Waiting { .. } => json!({
             "firmwareStatus": "standBy", "logTime": now, "firmwareError": null,
             "downloadComplete": null, "startedApplyingImage": null, "lastFirmwareUpdate": null,
+            "firmwarePostponed": null,
         }),
         News::Downloading => json!({ "firmwareStatus": "downloading" }),
         News::Downloaded => json!({ "downloadComplete": now }),
         News::Applying { .. } => json!({ "firmwareStatus": "applying", "startedApplyingImage": now }),
-        News::Restarting => json!({}),
-        News::Completed { .. } => {
-            json!({ "firmwareStatus": "completed", "lastFirmwareUpdate": now, "firmwareError": null })
+        News::Restarting => json!({ "firmwarePostponed": null }),
+        News::Postponed { reason, seconds } => {
+            json!({ "firmwareStatus": "applying", "firmwarePostponed": postponed(reason, seconds) })
         }
-        News::Failed(trouble) => json!({ "firmwareStatus": "failed", "firmwareError": error(trouble) }),
-        News::RolledBack { message, .. } => {
-            json!({ "firmwareStatus": "rolledBack", "firmwareError": rolled_back(message) })
-        }
+        News::Completed { .. } => json!({
+            "firmwareStatus": "completed", "lastFirmwareUpdate": now, "firmwareError": null,
+            "firmwarePostponed": null,
+        }),
+        News::Cancelled(_) => json!({
+            "firmwareStatus": "cancelled", "firmwareError": cancelled(), "firmwarePostponed": null,
+        }),
+        News::Failed(trouble) => json!({
+            "firmwareStatus": "failed", "firmwareError": error(trouble), "firmwarePostponed": null,
+        }),
+        News::RolledBack { message, .. } => json!({
+            "firmwareStatus": "rolledBack", "firmwareError": rolled_back(message), "firmwarePostponed": null,
+        }),
     }
 }
 
@@ -130,22 +154,32 @@ fn iothub_dm(news: News<'_>, now: &str) -> Value {
         News::Waiting { order, .. } => json!({
             "status": "waiting", "fwPackageUri": order.uri, "startedWaitingTime": now, "error": null,
             "downloadCompleteTime": null, "startedApplyingImage": null, "lastFirmwareUpdate": null,
+            "postponed": null,
         }),
         News::Downloading => json!({ "status": "downloading" }),
         News::Downloaded => json!({ "status": "downloadComplete", "downloadCompleteTime": now }),
         News::Applying { .. } => json!({ "status": "applying", "startedApplyingImage": now }),
-        News::Restarting => json!({}),
+        News::Restarting => json!({ "postponed": null }),
+        News::Postponed { reason, seconds } => {
+            json!({ "status": "applying", "postponed": postponed(reason, seconds) })
+        }
         News::Completed { .. } => {
-            json!({ "status": "applyComplete", "lastFirmwareUpdate": now, "error": null })
+            json!({ "status": "applyComplete", "lastFirmwareUpdate": now, "error": null, "postponed": null })
         }
+        News::Cancelled(stage) => json!({ "status": failed(stage), "error": cancelled(), "postponed": null }),
         News::Failed(trouble) => {
-            let status = match trouble.stage {
-                Stage::Download => "downloadFailed",
-                Stage::Apply => "applyFailed",
-            };
-            json!({ "status": status, "error": error(trouble) })
+            json!({ "status": failed(trouble.stage), "error": error(trouble), "postponed": null })
         }
-        News::RolledBack { message, .. } => json!({ "status": "applyFailed", "error": rolled_back(message) }),
+        News::RolledBack { message, .. } => {
+            json!({ "status": "applyFailed", "error": rolled_back(message), "postponed": null })
+        }
+    }
+}
+
+fn failed(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Download => "downloadFailed",
+        Stage::Apply => "applyFailed",
     }
 }
 
@@ -171,6 +205,8 @@ fn firmware(news: News<'_>, now: &str) -> Value {
             "currentFwVersion": version, "pendingFwVersion": null, "fwUpdateStatus": "current",
             "fwUpdateSubstatus": "Firmware up to date", "lastFwUpdateEndTime": now,
         }),
+        News::Postponed { reason, .. } => status("applying", reason),
+        News::Cancelled(_) => ended("error", "Cancelled by an operator"),
         News::Failed(trouble) => ended("error", &trouble.message),
         News::RolledBack { running, .. } => ended("rolledback", &format!("Rolled back to: {running}")),
     }
@@ -178,6 +214,14 @@ fn firmware(news: News<'_>, now: &str) -> Value {
 
 fn error(trouble: &Trouble) -> Value {
     json!({ "code": trouble.code, "message": trouble.message })
+}
+
+fn cancelled() -> Value {
+    json!({ "code": "cancelled", "message": "the update was cancelled by an operator of the device" })
+}
+
+fn postponed(reason: &str, seconds: u64) -> Value {
+    json!({ "reason": reason, "retryAfterSeconds": seconds })
 }
 
 fn rolled_back(message: &str) -> Value {

@@ -35,13 +35,7 @@ pub struct Trouble {
 
 impl Trouble {
     fn new(stage: Stage, code: &'static str, message: String, transient: bool) -> Trouble {
-        let mut message = message;
-        if message.len() > MESSAGE_LIMIT {
-            let end =
-                (0..=MESSAGE_LIMIT).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
-            message.truncate(end);
-        }
-        Trouble { stage, code, message, transient }
+        Trouble { stage, code, message: shortened(&message), transient }
     }
 
     /// How the run ends when the job is to be run again.
@@ -51,6 +45,12 @@ impl Trouble {
             false => Failure::Permanent(self.message.clone()),
         }
     }
+}
+
+/// A text as far as it is told.
+pub fn shortened(text: &str) -> String {
+    let end = (0..=MESSAGE_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
+    text.get(..end.unwrap_or_default()).unwrap_or_default().to_owned()
 }
 
 impl From<download::Error> for Trouble {

@@ -9,7 +9,10 @@
 //!                                            ║   ◀─power cut────┘
 //!                                            ╚═restart═▶ FellBack ─▶ rolledBack
 //!   at any point, after an error that no retry helps: ─▶ failed
+//!   at any point, when an operator cancels it: ─▶ cancelled
 //! ```
+//!
+//! Before the trial is armed the device's policy is asked; what it puts off is told and asked again later.
 //!
 //! A restart that nobody asked for (a power cut) may come while the trial is armed, or before it is confirmed:
 //! then the slots tell what runs. Where that leaves open whose fault it was the trial is armed again, [`TRIALS`]
@@ -18,7 +21,7 @@
 use std::time::Duration;
 
 use hotshoe_guest::download::{self, Artifact};
-use hotshoe_guest::flash::{self, Staging};
+use hotshoe_guest::flash::{self, Activation, Staging};
 use hotshoe_guest::{Checkpoint, Failure, Job, Outcome, Wake, device, error, info, report, warn};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -26,7 +29,7 @@ use serde_json::json;
 use crate::dialect::{self, Dialect, News};
 use crate::payload::Order;
 use crate::section;
-use crate::trouble::{ATTEMPTS, Trouble};
+use crate::trouble::{ATTEMPTS, Stage, Trouble, shortened};
 
 /// How often the trial of one update is armed at most.
 pub const TRIALS: u32 = 3;
@@ -117,9 +120,14 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
     let order: Order = job.input()?;
     let mut step = job.load::<Step>()?;
     let update = Update { job, order, dialects: dialect::chosen() };
+    if job.cancelled() {
+        return update.cancelled(step.as_ref());
+    }
     match update.go(&mut step) {
         Ok(End::Well(outcome)) => Ok(outcome),
         Ok(End::Failed(reason)) => Err(Failure::Permanent(reason)),
+        // Cancelled meanwhile: the next run tells, once what was armed is given up.
+        Err(_) if job.cancelled() => Ok(Outcome::Suspended),
         Err(trouble) if trouble.transient && job.attempt() < ATTEMPTS => {
             warn!("the update is tried again"; attempt = job.attempt(), code = trouble.code, reason = trouble.message);
             Err(trouble.failure())
@@ -207,9 +215,26 @@ impl Update<'_> {
             return Ok(Next::Step(Step::FellBack { slot, version }));
         }
         // Counted before it is armed: a device that never comes this far again must not do so for ever.
-        self.job.store(&Step::Booting { slot: slot.clone(), version, trials: trials + 1 })?;
-        flash::activate(&slot)?;
-        Ok(Next::End(End::Well(Outcome::Restart)))
+        self.job.store(&Step::Booting {
+            slot: slot.clone(),
+            version: version.clone(),
+            trials: trials + 1,
+        })?;
+        match flash::activate_if_allowed(&slot)? {
+            Activation::Armed => {
+                if matches!(self.job.wake(), Wake::Due) {
+                    // It may have been put off before.
+                    self.tell(News::Restarting)?;
+                }
+                Ok(Next::End(End::Well(Outcome::Restart)))
+            }
+            Activation::Postponed { reason, retry_after } => {
+                info!("the restart is put off"; reason, seconds = retry_after.as_secs());
+                self.job.store(&Step::Booting { slot, version, trials })?;
+                self.tell(News::Postponed { reason: &shortened(&reason), seconds: retry_after.as_secs() })?;
+                Ok(Next::End(End::Well(Outcome::Later(retry_after))))
+            }
+        }
     }
 
     fn confirm(&self, slot: &str, version: &str, trials: u32) -> Result<Next, Trouble> {
@@ -244,6 +269,18 @@ impl Update<'_> {
         report::patch(&dialect::patch(&self.dialects, news, &device::timestamp()))?;
         report::flush(HEARD);
         Ok(())
+    }
+
+    /// Ends a job that an operator has cancelled; the host has given up what was armed.
+    fn cancelled(&self, at: Option<&Step>) -> Result<Outcome, Failure> {
+        warn!("the update was cancelled by an operator");
+        section::remember_failure(&self.order, "it was cancelled by an operator of the device");
+        let stage = match at {
+            None | Some(Step::Fetching) => Stage::Download,
+            Some(_) => Stage::Apply,
+        };
+        self.tell(News::Cancelled(stage)).map_err(|trouble| trouble.failure())?;
+        Ok(Outcome::Done(json!("cancelled")))
     }
 
     /// Ends the job: gives up a trial that may be armed, and tells why.

@@ -62,7 +62,11 @@ pub(crate) mod job {
         }
 
         pub(crate) fn should_suspend(&self) -> bool {
-            call("job.should-suspend", |state| state.suspend)
+            call("job.should-suspend", |state| state.suspend || state.jobs.record(&self.id).cancelled)
+        }
+
+        pub(crate) fn cancelled(&self) -> bool {
+            call("job.cancelled", |state| state.jobs.record(&self.id).cancelled)
         }
     }
 }
@@ -75,7 +79,7 @@ pub(crate) mod download {
 
     use super::{State, call};
     use crate::bindings::hotshoe::plugin::download::{DigestMismatch, Error, Purpose, Request, SizeMismatch};
-    use crate::testing::state::Stored;
+    use crate::testing::state::{CANCELLED, Stored};
 
     #[derive(Debug)]
     pub(crate) struct Artifact {
@@ -111,6 +115,9 @@ pub(crate) mod download {
     }
 
     fn find(state: &mut State, request: &Request) -> Result<Artifact, Error> {
+        if state.jobs.is_cancelled() {
+            return Err(Error::Denied(CANCELLED.to_owned()));
+        }
         let url = &request.url;
         if !url.starts_with("https://") {
             return Err(Error::InvalidUrl(format!("{url} is not https")));
@@ -174,7 +181,8 @@ pub(crate) mod download {
 
 pub(crate) mod flash {
     use super::{State, call, call_or_die, download};
-    use crate::bindings::hotshoe::plugin::flash::{Error, Slot};
+    use crate::bindings::hotshoe::plugin::flash::{Activation, Error, Postponement, Slot};
+    use crate::testing::state::CANCELLED;
 
     /// A call that needs the grant.
     fn granted<T>(name: &'static str, code: impl FnOnce(&mut State) -> Result<T, Error>) -> Result<T, Error> {
@@ -182,6 +190,9 @@ pub(crate) mod flash {
     }
 
     fn allowed(state: &mut State, name: &str) -> Result<(), Error> {
+        if state.jobs.is_cancelled() && !matches!(name, "flash.slots" | "flash.revert") {
+            return Err(Error::Denied(CANCELLED.to_owned()));
+        }
         if state.manifest.as_ref().is_some_and(|manifest| !manifest.grants.flash) {
             return Err(Error::Denied("the manifest does not ask for flash".to_owned()));
         }
@@ -196,7 +207,17 @@ pub(crate) mod flash {
     }
 
     pub(crate) fn activate(slot: &str) -> Result<(), Error> {
-        granted("flash.activate", |state| state.slots.activate(slot))
+        granted("flash.activate", |state| match state.postponements.pop_front() {
+            Some((reason, _)) => Err(Error::Busy(reason)),
+            None => state.slots.activate(slot),
+        })
+    }
+
+    pub(crate) fn activate_if_allowed(slot: &str) -> Result<Activation, Error> {
+        granted("flash.activate-if-allowed", |state| match state.postponements.pop_front() {
+            Some((reason, retry_after)) => Ok(Activation::Postponed(Postponement { reason, retry_after })),
+            None => state.slots.activate(slot).map(|()| Activation::Armed),
+        })
     }
 
     pub(crate) fn confirm() -> Result<(), Error> {

@@ -24,12 +24,14 @@ pub enum End {
     Permanent(String),
     /// The plugin was killed: [`Device::kill_at_call`](super::Device::kill_at_call).
     Interrupted,
+    /// It was cancelled, and has ended: [`Device::cancel_job`](super::Device::cancel_job).
+    Cancelled,
 }
 
 impl End {
     /// Whether the job is over, for good or ill.
     pub fn is_final(&self) -> bool {
-        matches!(self, End::Done(_) | End::Permanent(_))
+        matches!(self, End::Done(_) | End::Permanent(_) | End::Cancelled)
     }
 }
 
@@ -40,6 +42,7 @@ pub(super) struct Record {
     pub(super) wake: Wake,
     pub(super) attempt: u32,
     pub(super) checkpoint: Option<Checkpoint>,
+    pub(super) cancelled: bool,
     stage: Stage,
 }
 
@@ -82,6 +85,7 @@ impl Jobs {
             wake: Wake::Started,
             attempt: 0,
             checkpoint: None,
+            cancelled: false,
             stage: Stage::Ready,
         });
         Ok(id)
@@ -97,6 +101,22 @@ impl Jobs {
     /// The job that runs now.
     pub(super) fn running(&self) -> Option<String> {
         self.running.clone()
+    }
+
+    /// Whether the job that runs was cancelled.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.records.iter().any(|record| record.cancelled && self.running.as_ref() == Some(&record.id))
+    }
+
+    /// Cancels a job that has not ended: it is run once more.
+    pub(super) fn cancel(&mut self, id: &str) {
+        let record = self.record(id);
+        if record.stage == Stage::Ended {
+            panic!("the job {id} has ended");
+        }
+        record.cancelled = true;
+        record.wake = Wake::Interrupted;
+        record.stage = Stage::Ready;
     }
 
     pub(super) fn begin(&mut self, id: &str) {
@@ -136,6 +156,11 @@ impl Jobs {
             Some(Err(Failure::Permanent(text))) => (End::Permanent(text), Wake::Due, Stage::Ended),
             None => (End::Interrupted, Wake::Interrupted, Stage::Ready),
         };
+        // However it ends, it has ended; but for one that was killed, which is run again to report.
+        if record.cancelled && end != End::Interrupted {
+            record.stage = Stage::Ended;
+            return End::Cancelled;
+        }
         record.wake = wake;
         record.stage = stage;
         end

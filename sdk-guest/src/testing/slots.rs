@@ -227,4 +227,10 @@ impl Slots {
     pub(super) fn revert(&mut self) {
         self.trial = None;
     }
+
+    /// Gives up a trial; whether the device runs from it.
+    pub(super) fn give_up(&mut self) -> bool {
+        self.trial = None;
+        self.running != self.good
+    }
 }

@@ -1,7 +1,7 @@
 //! All that the device holds, and the door through which the plugin's calls come.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic;
 use std::rc::Rc;
 
@@ -23,6 +23,9 @@ pub struct LogLine {
     /// The fields, in order.
     pub fields: Vec<(String, String)>,
 }
+
+/// What a cancelled job is refused with.
+pub(super) const CANCELLED: &str = "the job was cancelled by the operator; report and return";
 
 /// What a killed plugin unwinds with.
 pub(super) struct Killed;
@@ -56,6 +59,8 @@ pub(super) struct State {
     pub(super) failures: BTreeMap<&'static str, u32>,
     pub(super) kill_at: Option<usize>,
     pub(super) suspend: bool,
+    /// What the policy answers to the next wishes to arm a slot: reason and nanoseconds.
+    pub(super) postponements: VecDeque<(String, u64)>,
     /// Seconds since the device's midnight; a second passes whenever the plugin asks.
     pub(super) seconds: u32,
 }
@@ -82,6 +87,7 @@ impl Default for State {
             failures: BTreeMap::new(),
             kill_at: None,
             suspend: false,
+            postponements: VecDeque::new(),
             seconds: 0,
         }
     }

@@ -28,6 +28,20 @@ impl ArtifactStore {
         Ok(())
     }
 
+    /// Whether so many bytes more can be had at all, whatever is collected for them. Nothing is set aside or collected.
+    ///
+    /// # Errors
+    /// [`ArtifactError::NoRoom`], with what could be had.
+    pub fn check_room(&self, bytes: u64) -> Result<(), ArtifactError> {
+        let books = self.0.books();
+        let fixed = books.fixed("");
+        let of_limit = self.0.limit.saturating_sub(fixed);
+        let collectable = books.usage().saturating_sub(fixed);
+        let of_disk = disk::available(&self.0.partial).saturating_add(collectable);
+        let available = of_limit.min(of_disk);
+        if bytes > available { Err(ArtifactError::NoRoom { needed: bytes, available }) } else { Ok(()) }
+    }
+
     /// Does something that takes `needed` bytes of disk; while the disk is full, collects and tries again.
     pub(super) fn retry_with_room(
         &self,

@@ -17,6 +17,7 @@ use super::log::LogSink;
 use super::usage::Usage;
 use crate::fetch::Fetcher;
 use crate::flash::Flash;
+use crate::gate::Gate;
 use crate::hub::{Desired, Outbox, Telemetry};
 use crate::job::JobRun;
 use crate::state::StateDir;
@@ -39,6 +40,8 @@ pub struct Services {
     pub desired: Desired,
     /// Where plugins' own stores stand, one directory each.
     pub state: StateDir,
+    /// The policy before work.
+    pub gate: Gate,
     /// What the device says of itself.
     pub facts: DeviceFacts,
     /// The policy for images that no signed target covers.

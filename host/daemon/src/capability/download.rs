@@ -3,6 +3,8 @@
 //! The grant is asked for each URL, redirects included; the bytes go to the artifact store and not through the guest.
 //! Within a job the progress is shown as the job's, so that a plugin that waits for `fetch` is seen to move.
 
+use std::sync::Arc;
+
 use hotshoe_core::job::Progress;
 use url::Url;
 use wasmtime::component::Resource;
@@ -24,7 +26,7 @@ const PHASE: &str = "downloading";
 
 impl download::Host for Context {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Artifact>, Error>> {
-        let checked = match self.checked(request) {
+        let checked = match self.may_fetch().and_then(|()| self.checked(request)) {
             Ok(request) => self.signed(request).await,
             Err(error) => Err(error),
         };
@@ -41,9 +43,10 @@ impl download::Host for Context {
             }
         };
         let fetcher = self.services.fetcher.counted(self.tenant.usage.fetched.clone());
-        match fetcher.fetch(&request, &allow, &progress).await {
+        let fetcher = fetcher.metered(Arc::new(self.services.gate.traffic().clone()));
+        match self.hold().fetching(fetcher.fetch(&request, &allow, &progress)).await {
             Ok(artifact) => Ok(Ok(self.table.push(artifact)?)),
-            Err(error) => Ok(Err(error.into())),
+            Err(error) => Ok(Err(error)),
         }
     }
 }
@@ -81,6 +84,7 @@ impl Context {
             return Err(Error::Untrusted(format!("the target `{}` is not a firmware image", target.name)));
         }
         target.agrees(request.digest.as_ref(), request.size, None)?;
+        self.above_floor(&target).await.map_err(Error::Untrusted)?;
         tracing::info!(
             repository = target.repository, target = target.name, digest = %target.digest,
             "a signed firmware image"
@@ -111,7 +115,7 @@ impl From<FetchError> for Error {
             FetchError::InvalidUrl(text) => Error::InvalidUrl(text),
             FetchError::Untrusted(text) => Error::Untrusted(text),
             FetchError::Status { status, .. } => Error::Status(status),
-            FetchError::Interrupted(text) => Error::Interrupted(text),
+            FetchError::Interrupted(text) | FetchError::Capped(text) => Error::Interrupted(text),
             FetchError::Size { expected, actual } => Error::Size(SizeMismatch { expected, actual }),
             FetchError::Digest { expected, actual } => {
                 Error::Digest(DigestMismatch { expected: expected.to_string(), actual: actual.to_string() })

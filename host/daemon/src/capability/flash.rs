@@ -11,7 +11,7 @@ use hotshoe_core::job::Progress;
 use prometheus_client::metrics::counter::Counter;
 use wasmtime::component::Resource;
 
-use super::bindings::hotshoe::plugin::flash::{self, Content, Error, Slot, Space};
+use super::bindings::hotshoe::plugin::flash::{self, Activation, Content, Error, Slot, Space};
 use super::{Context, blocking};
 use crate::artifact::Artifact;
 use crate::flash::{self as slots, Assurance, Flash, FlashError, SignedImage, Staging};
@@ -83,7 +83,7 @@ impl From<slots::SlotInfo> for Slot {
 }
 
 impl Context {
-    fn may_flash(&self) -> Result<(), Error> {
+    pub(super) fn may_flash(&self) -> Result<(), Error> {
         if self.tenant.grants.flash {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl Context {
     }
 
     /// The job for which a slot is written or armed.
-    fn holder(&self) -> Result<String, Error> {
+    pub(super) fn holder(&self) -> Result<String, Error> {
         self.may_flash()?;
         let job = self.job.as_ref().map(|run| run.id.to_string());
         job.ok_or_else(|| {
@@ -99,7 +99,7 @@ impl Context {
         })
     }
 
-    async fn with_flash<T: Send + 'static>(
+    pub(super) async fn with_flash<T: Send + 'static>(
         &mut self,
         work: impl FnOnce(&Flash) -> Result<T, FlashError> + Send + 'static,
     ) -> Result<T, Error> {
@@ -112,27 +112,27 @@ impl Context {
         let holder = self.holder()?;
         let digest: Digest =
             digest.parse().map_err(|error: DigestError| Error::InvalidDigest(error.to_string()))?;
-        let assurance = self.assurance(&digest).await;
+        self.may_stage()?;
+        let assurance = self.assurance(&slot, &digest).await?;
         let staging = self.with_flash(move |flash| flash.stage(&slot, &digest, &holder, assurance)).await?;
         Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), flashed: self.tenant.usage.flashed.clone() })
     }
 
     /// Who vouches for an image. The repositories are asked each time: what they have withdrawn is not staged anew.
-    async fn assurance(&mut self, digest: &Digest) -> Assurance {
+    async fn assurance(&mut self, slot: &str, digest: &Digest) -> Result<Assurance, Error> {
         match self.services.repositories.vouch(digest).await {
-            Some(target) if target.is_firmware() => Assurance::Signed(SignedImage {
-                target: target.name,
-                name: target.custom.name,
-                version: target.custom.version,
-                sequence: target.custom.sequence,
-            }),
-            _ => Assurance::Policy(self.services.unsigned),
+            Some(target) if target.is_firmware() => {
+                self.above_floor(&target).await.map_err(Error::Untrusted)?;
+                self.fits_slot(slot, target.length).await?;
+                Ok(Assurance::Signed(SignedImage {
+                    target: target.name,
+                    name: target.custom.name,
+                    version: target.custom.version,
+                    sequence: target.custom.sequence,
+                }))
+            }
+            _ => Ok(Assurance::Policy(self.services.unsigned)),
         }
-    }
-
-    async fn activate_slot(&mut self, slot: String) -> Result<(), Error> {
-        let holder = self.holder()?;
-        self.with_flash(move |flash| flash.activate(&slot, &holder)).await
     }
 }
 
@@ -143,11 +143,19 @@ impl flash::Host for Context {
     }
 
     async fn activate(&mut self, slot: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.activate_slot(slot).await)
+        Ok(match Context::activate_if_allowed(self, slot).await {
+            Ok(Activation::Armed) => Ok(()),
+            Ok(Activation::Postponed(postponement)) => Err(Error::Busy(postponement.reason)),
+            Err(error) => Err(error),
+        })
+    }
+
+    async fn activate_if_allowed(&mut self, slot: String) -> wasmtime::Result<Result<Activation, Error>> {
+        Ok(Context::activate_if_allowed(self, slot).await)
     }
 
     async fn confirm(&mut self) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.with_flash(Flash::confirm).await)
+        Ok(self.confirm_running().await)
     }
 
     async fn revert(&mut self) -> wasmtime::Result<Result<(), Error>> {
@@ -179,7 +187,8 @@ impl flash::HostStaging for Context {
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<u64, Error>> {
         let staging = self.table.get(&staging)?.clone();
-        Ok(staging.with(move |staging| staging.append(&bytes)).await)
+        let guard = self.hold();
+        Ok(guard.writing(staging.with(move |staging| staging.append(&bytes))).await)
     }
 
     async fn append_artifact(
@@ -195,7 +204,8 @@ impl flash::HostStaging for Context {
                 job.progress(Progress { phase: PHASE.to_owned(), done, total });
             }
         };
-        Ok(staging.with(move |staging| staging.append_artifact(&artifact, &progress)).await)
+        let guard = self.hold();
+        Ok(guard.writing(staging.with(move |staging| staging.append_artifact(&artifact, &progress))).await)
     }
 
     async fn seal(
@@ -204,7 +214,8 @@ impl flash::HostStaging for Context {
         version: String,
     ) -> wasmtime::Result<Result<(), Error>> {
         let staging = self.table.get(&staging)?.clone();
-        Ok(staging.with(move |staging| staging.seal(&version)).await)
+        let guard = self.hold();
+        Ok(guard.writing(staging.with(move |staging| staging.seal(&version))).await)
     }
 
     async fn drop(&mut self, staging: Resource<OpenStaging>) -> wasmtime::Result<()> {

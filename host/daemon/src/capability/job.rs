@@ -106,6 +106,10 @@ impl job::HostJob for Context {
         Ok(self.table.get(&job)?.run.handle.should_suspend())
     }
 
+    async fn cancelled(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<bool> {
+        Ok(self.table.get(&job)?.run.handle.is_cancelled())
+    }
+
     async fn drop(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<()> {
         self.table.delete(job)?;
         Ok(())

@@ -15,6 +15,7 @@ mod desired;
 mod device;
 mod download;
 mod flash;
+mod gate;
 mod history;
 mod job;
 mod limits;

@@ -8,6 +8,7 @@
 //! Order at the start: durable state, hub (so that it connects while the rest goes on), the jobs of earlier lives, the
 //! plugins that run them, then calls. Order at the end: no new calls, jobs to a stop, the outbox sent, the link closed.
 
+mod check;
 mod dispatch;
 mod error;
 mod facts;

@@ -10,6 +10,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::check::Asked;
 use super::dispatch::Dispatch;
 use super::error::DaemonError;
 use super::native::Native;
@@ -26,6 +27,7 @@ use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, HubConfi
 use crate::disk;
 use crate::fetch::{FetchSettings, Fetcher};
 use crate::flash::Flash;
+use crate::gate::Gate;
 use crate::hub::{self, Hub, HubSettings, Transport};
 use crate::job::{JobSettings, Jobs, NoSlots, Restart, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
@@ -84,7 +86,14 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         settings.open = Arc::clone(&dirs.open);
         Repositories::open(settings, &state.subdirectory("trust")?)?
     };
+    let gate = {
+        let free = dirs.state.try_clone().map_err(unreachable)?;
+        let room = Arc::new(move || disk::available(&free));
+        let clock = Arc::new(|| facts::now().as_secs());
+        Gate::open(&config.policy, clock, facts::BUILT, room, &state.subdirectory("gate")?, &flash)?
+    };
     let services = Arc::new(Services {
+        gate: gate.clone(),
         fetcher: fetcher(directory("artifacts")?, config.download)?,
         flash: flash.clone(),
         outbox: outbox.clone(),
@@ -121,6 +130,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let factory = factory.map(|plugin| Factory { file: plugin.file, settings: plugin.settings }).collect();
     let (plugins, broken) = Plugins::open(swap, factory).await?;
     let routes = plugins.routes().clone();
+    gate.asks_by(Arc::new(Asked(routes.clone())));
 
     let mut metrics = Registry::default();
     hub_metrics.register(&mut metrics);

@@ -174,6 +174,7 @@ impl<'a> Fetch<'a> {
             progress: self.progress,
             total,
             received: &self.fetcher.received,
+            meter: self.fetcher.meter.as_deref(),
             told: &mut self.told,
         };
         let (partial, end) = receive(response, partial, pace).await?;
@@ -182,7 +183,9 @@ impl<'a> Fetch<'a> {
             |why: &str| FetchError::Interrupted(format!("{} at byte {position}: {why}", shown(&from)));
         match (end, total) {
             (End::Whole, None) => Ok(Step::Whole(partial, from)),
-            (End::Whole | End::Broken(_), Some(total)) if position == total => Ok(Step::Whole(partial, from)),
+            (End::Whole | End::Broken(_) | End::Capped(_), Some(total)) if position == total => {
+                Ok(Step::Whole(partial, from))
+            }
             (End::Whole, Some(_)) => match wanted {
                 // A body without a length that ended well is all there is.
                 Some(expected) if !resumes && self.answers == 1 => {
@@ -191,6 +194,7 @@ impl<'a> Fetch<'a> {
                 }
                 _ => Ok(Step::Again(partial, interrupted("the answer ended before the file did"), None)),
             },
+            (End::Capped(why), _) => Err(FetchError::Capped(why)),
             (End::Broken(why), _) => Ok(Step::Again(partial, interrupted(&why), None)),
             (End::TooLong(actual), total) => {
                 blocking(move || partial.discard()).await?;

@@ -28,6 +28,9 @@ pub enum FetchError {
     /// The connection failed, broke off or was too slow, and the retries were too. A retry resumes.
     #[error("{0}")]
     Interrupted(String),
+    /// The device's policy lets no more bytes through for now. What came is kept. A retry helps once there is room.
+    #[error("{0}")]
+    Capped(String),
     /// The server says or sends another size than was asked for. No retry helps.
     #[error("the size is {actual} bytes, {expected} were asked for")]
     Size {

@@ -23,6 +23,7 @@ mod transfer;
 
 use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use hotshoe_core::{digest::Digest, policy::Unsigned};
 use prometheus_client::metrics::counter::Counter;
 use rustls::RootCertStore;
@@ -40,6 +41,12 @@ pub type Allow = dyn Fn(&Url) -> Result<(), String> + Send + Sync;
 
 /// Told the bytes that are there and how many there will be, at most once a second and once at the end.
 pub type Progress = dyn Fn(u64, Option<u64>) + Send + Sync;
+
+/// Counts the bytes that come over a link, and says when no more may.
+pub trait Meter: Send + Sync + 'static {
+    /// Counts bytes that have come. An error says that no more may come now, and why.
+    fn count(&self, bytes: u64) -> BoxFuture<'_, Result<(), String>>;
+}
 
 /// What to fetch.
 #[derive(Clone, Debug)]
@@ -66,12 +73,13 @@ pub enum Trust {
 }
 
 /// Fetches files. Cheap to clone; clones share connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Fetcher {
     store: ArtifactStore,
     client: Client,
     settings: Arc<FetchSettings>,
     received: Counter,
+    meter: Option<Arc<dyn Meter>>,
 }
 
 impl Fetcher {
@@ -82,12 +90,17 @@ impl Fetcher {
         settings: FetchSettings,
     ) -> Result<Self, FetchError> {
         let client = Client::new(roots, &settings, Scheme::Https)?;
-        Ok(Self { store, client, settings: Arc::new(settings), received: Counter::default() })
+        Ok(Self { store, client, settings: Arc::new(settings), received: Counter::default(), meter: None })
     }
 
     /// The same fetcher; the bytes that come over the network for it are added to this counter.
     pub fn counted(&self, received: Counter) -> Self {
         Self { received, ..self.clone() }
+    }
+
+    /// The same fetcher; this says how many bytes may come.
+    pub fn metered(&self, meter: Arc<dyn Meter>) -> Self {
+        Self { meter: Some(meter), ..self.clone() }
     }
 
     /// Fetches a file; at once, if one with the digest asked for is here.
@@ -169,6 +182,9 @@ impl Fetcher {
                 Claimed::Whole(artifact) => return Ok(artifact),
                 Claimed::Partial(partial) => *partial,
             };
+            if let Some(size) = request.size {
+                self.store.check_room(size.saturating_sub(partial.position()))?;
+            }
             let mut fetch = attempt::Fetch::new(self, request, vouched, allow, progress, partial.position());
             match fetch.run(partial).await {
                 // Bytes of several answers: perhaps they were of several versions. All of one answer, once.
@@ -218,5 +234,11 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => Ok(result?),
         Err(error) => Err(FetchError::Io(format!("the host is shutting down: {error}"))),
+    }
+}
+
+impl std::fmt::Debug for Fetcher {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Fetcher").field("settings", &self.settings).finish_non_exhaustive()
     }
 }

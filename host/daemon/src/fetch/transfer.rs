@@ -35,6 +35,8 @@ pub(super) enum End {
     Broken(String),
     /// With more bytes than there may be; this many at least.
     TooLong(u64),
+    /// The device's policy lets no more through.
+    Capped(String),
 }
 
 /// What the pace of a body is measured with, and who is told.
@@ -45,6 +47,8 @@ pub(super) struct Pace<'a> {
     pub(super) total: Option<u64>,
     /// Counts what comes.
     pub(super) received: &'a Counter,
+    /// Says whether more may come.
+    pub(super) meter: Option<&'a dyn super::Meter>,
     /// When somebody was told last.
     pub(super) told: &'a mut Option<Instant>,
 }
@@ -81,6 +85,11 @@ pub(super) async fn receive(
             break End::Broken("the disk failed".to_owned());
         }
         pace.tell(position);
+        if let Some(meter) = pace.meter
+            && let Err(why) = meter.count(length).await
+        {
+            break End::Capped(why);
+        }
     };
     drop((response, pieces));
     let (partial, written) =

@@ -21,6 +21,7 @@ mod group;
 mod place;
 mod record;
 mod records;
+mod staged;
 mod staging;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,6 +43,7 @@ pub use error::FlashError;
 pub use group::GroupInfo;
 pub use place::Place;
 pub use record::Encoded;
+pub use staged::Staged;
 pub use staging::Staging;
 
 /// What is in a slot.

@@ -1,6 +1,6 @@
 //! What a job needs to know of the device's slots.
 
-use crate::flash::{Flash, SlotInfo};
+use crate::flash::Flash;
 
 /// The slots, as far as restarts and the end of a job go. Calls may block on the disk.
 pub trait Slots: Send + Sync + 'static {
@@ -39,12 +39,12 @@ impl Slots for Flash {
     }
 
     fn confirmed(&self, slot: &str) -> bool {
-        self.slots().is_ok_and(|slots| slots.iter().any(|it| belongs(it, slot) && it.running && it.good))
+        self.slots().is_ok_and(|slots| slots.iter().any(|it| it.belongs_to(slot) && it.running && it.good))
     }
 
     fn give_up(&self, slot: &str) -> Result<bool, String> {
         let slots = self.slots().map_err(|error| error.to_string())?;
-        let mut own = slots.iter().filter(|it| belongs(it, slot)).peekable();
+        let mut own = slots.iter().filter(|it| it.belongs_to(slot)).peekable();
         if own.peek().is_some_and(|it| it.trial) {
             self.revert().map_err(|error| error.to_string())?;
         }
@@ -54,11 +54,6 @@ impl Slots for Flash {
     fn release(&self, job: &str) {
         self.release(job);
     }
-}
-
-/// Whether a slot is the one of this name, or a part of the group of this name.
-fn belongs(slot: &SlotInfo, name: &str) -> bool {
-    slot.name.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A device without slots.

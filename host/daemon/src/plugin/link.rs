@@ -23,7 +23,7 @@ use crate::artifact::Artifact;
 use crate::capability::Context;
 use crate::capability::bindings::hotshoe::plugin as hotshoe;
 
-const DOWNLOAD: &str = "hotshoe:plugin/download@0.1.0";
+const DOWNLOAD: &str = "hotshoe:plugin/download@0.1.1";
 
 /// Makes the linker for a component with these grants; `denied` is what its manifest asks for in vain, in words.
 ///

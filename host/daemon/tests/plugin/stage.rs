@@ -12,6 +12,7 @@ use hotshoed::artifact::ArtifactStore;
 use hotshoed::capability::{DeviceFacts, Services};
 use hotshoed::fetch::{FetchSettings, Fetcher};
 use hotshoed::flash::{Flash, SlotConfig};
+use hotshoed::gate::Gate;
 use hotshoed::hub::{Desired, Outbox, Telemetry, TelemetryQueue};
 use hotshoed::plugin::{Engine, EngineSettings, LoadError, Plugin};
 use hotshoed::state::StateDir;
@@ -127,9 +128,11 @@ impl Stage {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let broken = Arc::new(AtomicBool::new(false));
         let breaks = Arc::clone(&broken);
+        let flash = Flash::open(Arc::new(dir("flash")), vec![slot("a"), slot("b")]).unwrap();
         let services = Services {
             fetcher: Fetcher::new(store, Arc::new(roots.clone()), patience).unwrap(),
-            flash: Flash::open(Arc::new(dir("flash")), vec![slot("a"), slot("b")]).unwrap(),
+            gate: Gate::wide_open(&state.subdirectory("gate").unwrap(), &flash).unwrap(),
+            flash,
             outbox: Outbox::open(state.subdirectory("hub").unwrap()).unwrap(),
             telemetry,
             desired: Desired::open(state.subdirectory("hub").unwrap()).unwrap(),

@@ -1,0 +1,206 @@
+//! Where the capabilities ask the device's policy, and whether the job was cancelled.
+//!
+//! Each call that fetches, writes or arms asks here first. What is only put off is told with the reason, and the job is
+//! held back by the host for as long (`JobHandle::hold`), so that a plugin that merely tries again does not use up its
+//! attempts.
+
+use std::time::Duration;
+
+use hotshoe_core::policy::floor::{Rank, name_of};
+use hotshoe_core::policy::update::{POSTPONEMENTS, Postponement, pause};
+
+use super::bindings::hotshoe::plugin::download;
+use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
+use super::{Context, blocking};
+use crate::fetch::FetchError;
+use crate::flash::{Flash, FlashError};
+use crate::gate::{Gate, Question, STATE_ROOM};
+use crate::job::{ActError, JobHandle};
+use crate::trust::Target;
+
+/// What a call under way holds on to: the job it is for, and the policy.
+pub(super) struct Hold {
+    job: Option<JobHandle>,
+    gate: Gate,
+}
+
+impl Hold {
+    /// Fetches, unless the job is cancelled meanwhile. Where a cap is reached the job is held until there is room.
+    pub(super) async fn fetching<T>(
+        &self,
+        fetch: impl Future<Output = Result<T, FetchError>>,
+    ) -> Result<T, download::Error> {
+        let fetched = match &self.job {
+            Some(job) => job.unless_cancelled(fetch).await,
+            None => Ok(fetch.await),
+        };
+        match fetched {
+            Ok(Ok(fetched)) => Ok(fetched),
+            Ok(Err(FetchError::Capped(text))) => Err(self.put_off_fetch(self.gate.capped(), text)),
+            Ok(Err(error)) => Err(error.into()),
+            Err(cancelled) => Err(download::Error::Interrupted(cancelled.to_string())),
+        }
+    }
+
+    /// Writes to a slot, unless the job was cancelled. A write under way loses its lease by a cancel and ends soon.
+    pub(super) async fn writing<T>(
+        &self,
+        write: impl Future<Output = Result<T, flash::Error>>,
+    ) -> Result<T, flash::Error> {
+        let cancelled = || self.job.as_ref().and_then(|job| job.check().err()).map(denied);
+        if let Some(error) = cancelled() {
+            return Err(error);
+        }
+        write.await.map_err(|error| cancelled().unwrap_or(error))
+    }
+
+    fn put_off_fetch(&self, postponement: Option<Postponement>, text: String) -> download::Error {
+        let Some(Postponement { reason, retry_after }) = postponement else {
+            return download::Error::Interrupted(text);
+        };
+        if let Some(job) = &self.job {
+            job.hold(retry_after, reason.clone());
+        }
+        download::Error::Interrupted(reason)
+    }
+}
+
+impl Context {
+    /// What a call that takes long holds on to.
+    pub(super) fn hold(&self) -> Hold {
+        Hold { job: self.handle(), gate: self.services.gate.clone() }
+    }
+
+    fn handle(&self) -> Option<JobHandle> {
+        self.job.as_ref().map(|run| run.handle.clone())
+    }
+
+    fn not_cancelled(&self) -> Result<(), ActError> {
+        self.job.as_ref().map_or(Ok(()), |run| run.handle.check())
+    }
+
+    /// Whether a fetch may begin: no cancel, room to write down what becomes of it, no cap and no window against it.
+    pub(super) fn may_fetch(&self) -> Result<(), download::Error> {
+        self.not_cancelled().map_err(|error| download::Error::Denied(error.to_string()))?;
+        self.services.gate.room().map_err(|free| {
+            tracing::error!(
+                free,
+                wanted = STATE_ROOM,
+                "the state directory has no room for an update's records"
+            );
+            download::Error::InsufficientSpace(download::SizeMismatch { expected: STATE_ROOM, actual: free })
+        })?;
+        match self.services.gate.put_off_fetch() {
+            None => Ok(()),
+            put_off => Err(self.hold().put_off_fetch(put_off, String::new())),
+        }
+    }
+
+    /// Whether a slot may be opened: no cancel, and room to write down what becomes of it.
+    pub(super) fn may_stage(&self) -> Result<(), flash::Error> {
+        self.not_cancelled().map_err(denied)?;
+        self.services.gate.room().map_err(|available| {
+            tracing::error!(
+                available,
+                wanted = STATE_ROOM,
+                "the state directory has no room for a slot's records"
+            );
+            flash::Error::InsufficientSpace(Space { needed: STATE_ROOM, available })
+        })
+    }
+
+    /// Checks a signed image against the minimum version of its name. The text names both.
+    pub(super) async fn above_floor(&mut self, target: &Target) -> Result<(), String> {
+        let rank = Rank { version: target.custom.version.clone(), sequence: target.custom.sequence };
+        let name = name_of(target.custom.name.as_deref(), &target.name).to_owned();
+        let gate = self.services.gate.clone();
+        blocking(move || gate.check_floor(&name, &rank)).await.and_then(|checked| checked)
+    }
+
+    /// Whether a slot is large enough for a signed image, before a byte of it is fetched or written.
+    pub(super) async fn fits_slot(&mut self, slot: &str, needed: u64) -> Result<(), flash::Error> {
+        let slots = self.with_flash(Flash::slots).await?;
+        match slots.iter().find(|it| it.name == slot).map(|it| it.size) {
+            Some(available) if needed > available => {
+                Err(flash::Error::InsufficientSpace(Space { needed, available }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Arms a slot's trial boot, if no cancel, window or check is against it. What is armed already stays so.
+    pub(super) async fn activate_if_allowed(&mut self, slot: String) -> Result<Activation, flash::Error> {
+        let holder = self.holder()?;
+        let Some(job) = self.handle() else { return Err(flash::Error::Denied("there is no job".into())) };
+        job.check().map_err(denied)?;
+        let armed = {
+            let holder = holder.clone();
+            self.with_flash(move |flash| flash.armed(&holder)).await?
+        };
+        if armed.as_deref() != Some(slot.as_str())
+            && let Some(postponement) = self.put_off(&slot, &job).await?
+        {
+            let Postponement { reason, retry_after } = postponement;
+            tracing::info!(slot, reason, ?retry_after, "an image is not armed yet");
+            let retry_after = nanoseconds(retry_after);
+            return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
+        }
+        let (flash, wanted) = (self.services.flash.clone(), slot.clone());
+        let act = async move { blocking(move || flash.activate(&wanted, &holder)).await };
+        let armed = job.arm(&slot, act).await.map_err(denied)?;
+        armed.map_err(flash::Error::Io)?.map_err(flash::Error::from)?;
+        Ok(Activation::Armed)
+    }
+
+    async fn put_off(&mut self, slot: &str, job: &JobHandle) -> Result<Option<Postponement>, flash::Error> {
+        if let Some(closed) = self.services.gate.closed() {
+            return Ok(Some(closed));
+        }
+        let name = slot.to_owned();
+        let staged = self.with_flash(move |flash| flash.staged(&name)).await?;
+        let question = Question {
+            slot: slot.to_owned(),
+            version: staged.version,
+            image: staged.digest,
+            size: staged.length,
+        };
+        let gate = self.services.gate.clone();
+        let asked = job.unless_cancelled(gate.ask(question, job.id().as_str())).await.map_err(denied)?;
+        let Err(reason) = asked else { return Ok(None) };
+        let times = job.postponed().await.map_err(denied)?;
+        if times > POSTPONEMENTS {
+            return Err(flash::Error::Busy(format!("given up after {POSTPONEMENTS} times: {reason}")));
+        }
+        Ok(Some(Postponement { reason, retry_after: pause(times) }))
+    }
+
+    /// Marks the running slot good, and raises the minimum version of what runs; in this order.
+    pub(super) async fn confirm_running(&mut self) -> Result<(), flash::Error> {
+        self.may_flash()?;
+        let (flash, gate) = (self.services.flash.clone(), self.services.gate.clone());
+        let act = async move {
+            blocking(move || {
+                flash.confirm()?;
+                gate.confirmed();
+                Ok::<(), FlashError>(())
+            })
+            .await
+        };
+        let confirmed = match self.handle() {
+            Some(job) => job.confirm(act).await.map_err(denied)?,
+            None => act.await,
+        };
+        confirmed.map_err(flash::Error::Io)?.map_err(flash::Error::from)
+    }
+}
+
+fn denied(error: ActError) -> flash::Error {
+    match error {
+        ActError::Disk(_) => flash::Error::Io(error.to_string()),
+        _ => flash::Error::Denied(error.to_string()),
+    }
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

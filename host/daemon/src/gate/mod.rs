@@ -1,0 +1,168 @@
+//! The device's policy before work: may this be fetched, staged, armed, and if not, when.
+//!
+//! Promise: what the owner forbids is refused before a byte is fetched or written, with what was wanted, what there is
+//! and what to do; what the owner only puts off comes with the time to ask again. Nothing here counts on a plugin's
+//! good will: the capabilities ask at each call.
+//!
+//! - windows and the check: [`Gate::closed`], [`Gate::ask`] (`[update]`)
+//! - the caps of a metered link: [`Gate::put_off_fetch`], and while it runs [`traffic`] (`[download]`)
+//! - minimum versions: [`Gate::check_floor`], [`Gate::confirmed`] (`[firmware]`)
+//! - room for what is written down about an update: [`Gate::room`]
+//!
+//! What the policy means is decided in `hotshoe_core::policy`; here it meets clocks, disks and plugins.
+
+mod check;
+mod floors;
+mod source;
+mod traffic;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hotshoe_core::policy::Policy;
+use hotshoe_core::policy::floor::Rank;
+use hotshoe_core::policy::traffic::DownloadPolicy;
+use hotshoe_core::policy::update::{DownloadTime, Postponement, UpdatePolicy};
+
+use crate::fetch::Clock;
+use crate::flash::Flash;
+use crate::state::{StateDir, StateError};
+
+use check::Checker;
+pub use check::{Ask, Question};
+use floors::Floors;
+pub use source::Metered;
+pub use traffic::Traffic;
+
+/// Bytes that must be free for records, journals and the twin before an update is let in.
+pub const STATE_ROOM: u64 = 512 * 1024;
+
+/// How many bytes are free on the disk of the state directory.
+pub type Room = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// The policy as it meets the device. Cheap to clone.
+#[derive(Clone)]
+pub struct Gate(Arc<Inner>);
+
+struct Inner {
+    update: UpdatePolicy,
+    download: DownloadPolicy,
+    clock: Clock,
+    /// A moment that the clock must have passed to be believed.
+    built: u64,
+    room: Room,
+    traffic: Traffic,
+    floors: Floors,
+    checker: Checker,
+}
+
+impl Gate {
+    /// The gate of a device. `state` is a directory of its own. Floors that an image was confirmed over and that a
+    /// power cut kept from the disk are made up for.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn open(
+        policy: &Policy,
+        clock: Clock,
+        built: u64,
+        room: Room,
+        state: &StateDir,
+        flash: &Flash,
+    ) -> Result<Gate, StateError> {
+        let traffic = Traffic::open(
+            policy.download.clone(),
+            policy.update.offset,
+            Arc::clone(&clock),
+            built,
+            state.subdirectory("traffic")?,
+        )?;
+        let floors = Floors::open(policy.firmware.downgrade, state.subdirectory("floors")?, flash.clone())?;
+        Ok(Gate(Arc::new(Inner {
+            update: policy.update.clone(),
+            download: policy.download.clone(),
+            clock,
+            built,
+            room,
+            traffic,
+            floors,
+            checker: Checker::new(policy.update.check.clone()),
+        })))
+    }
+
+    /// A gate that lets everything through, for tools and tests.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn wide_open(state: &StateDir, flash: &Flash) -> Result<Gate, StateError> {
+        Gate::open(&Policy::default(), Arc::new(|| 0), 0, Arc::new(|| u64::MAX), state, flash)
+    }
+
+    /// Says who asks the plugins. Until then a check waits.
+    pub fn asks_by(&self, ask: Arc<dyn Ask>) {
+        self.0.checker.asks_by(ask);
+    }
+
+    /// Whether no maintenance window is open, and when one will be.
+    pub fn closed(&self) -> Option<Postponement> {
+        let (now, is_set) = self.now();
+        self.0.update.closed(now, is_set)
+    }
+
+    /// Asks the policy's check about an image that is to be armed; the text says why not.
+    ///
+    /// # Errors
+    /// The check says no, or could not be asked.
+    pub async fn ask(&self, question: Question, call_id: &str) -> Result<(), String> {
+        self.0.checker.ask(question, call_id).await
+    }
+
+    /// Whether a fetch may not begin now, and when it may.
+    pub fn put_off_fetch(&self) -> Option<Postponement> {
+        let window = (self.0.update.download == DownloadTime::Window).then(|| self.closed()).flatten();
+        window.or_else(|| self.capped())
+    }
+
+    /// Whether a cap of the link is reached, and when there is room again.
+    pub fn capped(&self) -> Option<Postponement> {
+        let (now, is_set) = self.now();
+        let ledger = self.0.traffic.ledger();
+        self.0.download.reached(&ledger, now, is_set, self.0.update.offset).map(|postponement| Postponement {
+            // So that the next try finds the new day even where the clock runs a little behind.
+            retry_after: postponement.retry_after.saturating_add(Duration::from_secs(1)),
+            ..postponement
+        })
+    }
+
+    /// What counts the bytes of a fetch.
+    pub fn traffic(&self) -> &Traffic {
+        &self.0.traffic
+    }
+
+    /// Checks a signed image against the floor of its name. Blocks on the disk.
+    ///
+    /// # Errors
+    /// It is below; the text names both and says what to do.
+    pub fn check_floor(&self, name: &str, image: &Rank) -> Result<(), String> {
+        self.0.floors.check(name, image)
+    }
+
+    /// Raises the floors to what runs and is confirmed. Blocks on the disk.
+    pub fn confirmed(&self) {
+        self.0.floors.confirmed();
+    }
+
+    /// Whether there is room to write down what becomes of an update; if not, the bytes that are free.
+    ///
+    /// # Errors
+    /// The free bytes, fewer than [`STATE_ROOM`].
+    pub fn room(&self) -> Result<(), u64> {
+        let free = (self.0.room)();
+        if free >= STATE_ROOM { Ok(()) } else { Err(free) }
+    }
+
+    fn now(&self) -> (u64, bool) {
+        let now = (self.0.clock)();
+        (now, now >= self.0.built)
+    }
+}
