@@ -2,11 +2,14 @@
 //!
 //! - `ping` answers with its payload and the device's time,
 //! - `deviceFacts` tells what the device is,
+//! - `mayUpdate` is a check that an owner can name in the policy (`[update] check`): not in the first ten minutes,
 //! - `reboot` restarts it, with the names of the well-known tutorial: the answer `Reboot started`, then the
 //!   reported properties `iothubDM.reboot.startedRebootTime` and, after the boot, `lastReboot`.
 //!
 //! The plugin cannot reboot anything by itself. Its job reports and *returns* [`Outcome::Restart`]; the host
 //! stores that, sends what was reported, restarts, and runs the job again.
+
+use std::time::Duration;
 
 use hotshoe_guest::{
     Failure, Job, JobSpec, Outcome, Plugin, Rejection, Reply, Request, Wake, device, report,
@@ -26,6 +29,7 @@ impl Plugin for Diagnostics {
                 Ok(Reply::ok(json!({ "echo": request.parse::<Value>()?, "time": device::timestamp() })))
             }
             "deviceFacts" => Ok(Reply::ok(facts())),
+            "mayUpdate" => Ok(may_update(device::uptime())),
             "reboot" => Ok(Reply::ok("Reboot started").with_job(JobSpec::new("reboot").lane("reboot"))),
             _ => Err(Rejection::UnknownMethod),
         }
@@ -59,6 +63,17 @@ mod bug {
     #[inline(never)]
     pub(super) fn word_for(number: u64) -> &'static str {
         WORDS[number as usize]
+    }
+}
+
+/// Whether an update may restart the device: 2xx is yes, and anything else puts it off with this reason. Who has just
+/// started a device is still looking at it. A battery, a machine at work or a person at the controls are asked alike.
+fn may_update(uptime: Duration) -> Reply {
+    match uptime >= Duration::from_secs(600) {
+        true => Reply::ok("nothing is against it"),
+        false => {
+            Reply::new(409, json!({ "reason": format!("the device started {} s ago", uptime.as_secs()) }))
+        }
     }
 }
 

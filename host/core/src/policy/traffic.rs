@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use super::update::{Postponement, hours};
+use super::update::{LONGEST_PAUSE, Postponement, hours};
 use crate::units::{format_size, parse_size};
 use crate::window::Offset;
 
@@ -115,7 +115,7 @@ impl DownloadPolicy {
         // A day that never begins, since the clock is not set, is looked for every hour.
         let seconds = if is_set { seconds } else { 3600 };
         let reason = format!("the download cap of {cap} is reached; it goes on in {}", hours(seconds));
-        Some(Postponement { reason, retry_after: Duration::from_secs(seconds) })
+        Some(Postponement { reason, retry_after: Duration::from_secs(seconds).min(LONGEST_PAUSE) })
     }
 
     fn holding(&self) -> impl Iterator<Item = &Cap> {
@@ -218,7 +218,7 @@ mod tests {
         assert_eq!(policy.room(&ledger), 40);
         let full = ledger.with(40);
         let reached = policy.reached(&full, MONDAY + 20 * 3600, true, UTC()).unwrap();
-        assert_eq!(reached.retry_after, Duration::from_secs(4 * 3600));
+        assert_eq!(reached.retry_after, LONGEST_PAUSE, "a cap that the owner raises is noticed");
         assert_eq!(reached.reason, "the download cap of 100B/day is reached; it goes on in 4 h 0 min");
         let tomorrow = full.at(MONDAY + 24 * 3600, true, UTC());
         assert_eq!(
@@ -227,7 +227,9 @@ mod tests {
         );
         let month = tomorrow.with(50);
         let reached = policy.reached(&month, MONDAY + 24 * 3600, true, UTC()).unwrap();
-        assert_eq!(reached.retry_after, Duration::from_secs(7 * 24 * 3600), "until December");
+        assert!(reached.reason.ends_with("in 168 h 0 min"), "until December: {reached:?}");
+        let soon = policy.reached(&full, MONDAY + 24 * 3600 - 90, true, UTC()).unwrap();
+        assert_eq!(soon.retry_after, Duration::from_secs(90));
         assert_eq!(policy.room(&month.at(MONDAY + 8 * 24 * 3600, true, UTC())), 100);
     }
 

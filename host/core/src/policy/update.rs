@@ -5,15 +5,15 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::manifest::PluginName;
+use crate::units;
 use crate::window::{self, Offset, Wait, Window};
 
 /// How often in a row a check may put an image off before the update has failed.
 pub const POSTPONEMENTS: u32 = 64;
 
-/// How soon a check is asked again that put an image off for the first time; twice as long each further time.
-const FIRST_PAUSE: Duration = Duration::from_secs(60);
-/// The longest pause between two questions.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
+/// The longest pause before the policy is asked again, whatever puts something off: an owner who changes it, and a clock
+/// that is set, are noticed within this time.
+pub const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// How long to wait for a clock that is not set, before looking again.
 const CLOCK_PAUSE: Duration = Duration::from_secs(60);
 
@@ -64,6 +64,21 @@ pub struct Check {
     pub plugin: PluginName,
     /// One of the methods in its manifest.
     pub method: String,
+    /// How soon it is asked again that said no for the first time; twice as long each further time, up to an hour.
+    #[serde(default = "first_pause", with = "units::duration")]
+    pub pause: Duration,
+}
+
+fn first_pause() -> Duration {
+    Duration::from_secs(60)
+}
+
+impl Check {
+    /// When to ask it again that has put an image off so many times in a row, 1 and up.
+    pub fn pause(&self, times: u32) -> Duration {
+        let pause = self.pause.max(Duration::from_secs(1));
+        pause.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1).min(16))).min(LONGEST_PAUSE)
+    }
 }
 
 /// Something is put off.
@@ -95,13 +110,8 @@ impl UpdatePolicy {
             windows.join("; "),
             hours(seconds)
         );
-        Some(Postponement { reason, retry_after: Duration::from_secs(seconds) })
+        Some(Postponement { reason, retry_after: Duration::from_secs(seconds).min(LONGEST_PAUSE) })
     }
-}
-
-/// When to ask a check again that has put an image off so many times in a row, 1 and up.
-pub fn pause(times: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(times.saturating_sub(1).min(16))).min(LONGEST_PAUSE)
 }
 
 /// A time for people: `3 h 20 min`, `5 min`, `40 s`.
@@ -151,8 +161,10 @@ mod tests {
 
     #[test]
     fn a_check_is_asked_less_and_less_often() {
-        let seconds: Vec<u64> = (1..=8).map(|times| pause(times).as_secs()).collect();
+        let check = Check { plugin: "acme.b".parse().unwrap(), method: "m".into(), pause: first_pause() };
+        let seconds: Vec<u64> = (1..=8).map(|times| check.pause(times).as_secs()).collect();
         assert_eq!(seconds, [60, 120, 240, 480, 960, 1920, 3600, 3600]);
-        assert_eq!(pause(u32::MAX), LONGEST_PAUSE);
+        assert_eq!(check.pause(u32::MAX), LONGEST_PAUSE);
+        assert_eq!(Check { pause: Duration::ZERO, ..check }.pause(1), Duration::from_secs(1));
     }
 }

@@ -85,6 +85,7 @@ impl Context {
         }
         target.agrees(request.digest.as_ref(), request.size, None)?;
         self.above_floor(&target).await.map_err(Error::Untrusted)?;
+        self.fits_a_slot(target.length).await?;
         tracing::info!(
             repository = target.repository, target = target.name, digest = %target.digest,
             "a signed firmware image"

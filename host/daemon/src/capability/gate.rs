@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use hotshoe_core::policy::floor::{Rank, name_of};
-use hotshoe_core::policy::update::{POSTPONEMENTS, Postponement, pause};
+use hotshoe_core::policy::update::{POSTPONEMENTS, Postponement};
 
 use super::bindings::hotshoe::plugin::download;
 use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
@@ -128,6 +128,18 @@ impl Context {
         }
     }
 
+    /// Whether any slot but the running one is large enough for a signed image, before a byte of it is fetched. A device
+    /// without slots, and a plugin that may not touch them, fetch for something else.
+    pub(super) async fn fits_a_slot(&mut self, needed: u64) -> Result<(), download::Error> {
+        let Ok(slots) = self.with_flash(Flash::slots).await else { return Ok(()) };
+        match slots.iter().filter(|slot| !slot.running).map(|slot| slot.size).max() {
+            Some(actual) if needed > actual => {
+                Err(download::Error::InsufficientSpace(download::SizeMismatch { expected: needed, actual }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Arms a slot's trial boot, if no cancel, window or check is against it. What is armed already stays so.
     pub(super) async fn activate_if_allowed(&mut self, slot: String) -> Result<Activation, flash::Error> {
         let holder = self.holder()?;
@@ -171,7 +183,7 @@ impl Context {
         if times > POSTPONEMENTS {
             return Err(flash::Error::Busy(format!("given up after {POSTPONEMENTS} times: {reason}")));
         }
-        Ok(Some(Postponement { reason, retry_after: pause(times) }))
+        Ok(Some(Postponement { reason, retry_after: self.services.gate.check_pause(times) }))
     }
 
     /// Marks the running slot good, and raises the minimum version of what runs; in this order.

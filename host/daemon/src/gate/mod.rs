@@ -117,6 +117,11 @@ impl Gate {
         self.0.checker.ask(question, call_id).await
     }
 
+    /// When to ask the check again that has said no so many times in a row.
+    pub fn check_pause(&self, times: u32) -> Duration {
+        self.0.update.check.as_ref().map_or(Duration::ZERO, |check| check.pause(times))
+    }
+
     /// Whether a fetch may not begin now, and when it may.
     pub fn put_off_fetch(&self) -> Option<Postponement> {
         let window = (self.0.update.download == DownloadTime::Window).then(|| self.closed()).flatten();

@@ -20,6 +20,9 @@
 //! | `slots` | – | answers the slots |
 //! | `startJob` | `{kind, input?, lane?}` | announces that job |
 //! | `desired` | – | answers the desired section as last seen |
+//! | `hold` | count | lets the next so many questions of `mayUpdate` be answered with no |
+//! | `mayUpdate` | the policy's question | no while it is held, and keeps the question; then yes |
+//! | `asked` | – | the last question |
 //! | `version` | any | answers it with the version of the marker (`marker.rs`), or traps if that says so |
 //!
 //! What the host refuses is answered with status 500 and the text of the error.
@@ -68,8 +71,29 @@ pub(crate) fn handle(request: &Request) -> Result<Reply, Rejection> {
             let properties: Value = document.parse().unwrap_or_default();
             json!({ "version": document.version, "properties": properties })
         }))),
+        "hold" => {
+            storage::set("hold", &[u8::try_from(number(&payload, 1)).unwrap_or(u8::MAX)]).map_err(refused)?;
+            Ok(Reply::ok("held"))
+        }
+        "mayUpdate" => may_update(&payload),
+        "asked" => {
+            let asked = storage::get("asked").map_err(refused)?.unwrap_or_default();
+            Ok(Reply::ok(serde_json::from_slice::<Value>(&asked).unwrap_or_default()))
+        }
         "version" => version(&payload),
         _ => Err(Rejection::UnknownMethod),
+    }
+}
+
+fn may_update(question: &Value) -> Result<Reply, Rejection> {
+    storage::set("asked", question.to_string().as_bytes()).map_err(refused)?;
+    let held = storage::get("hold").map_err(refused)?.and_then(|bytes| bytes.first().copied());
+    match held.unwrap_or(0) {
+        0 => Ok(Reply::ok("go")),
+        held => {
+            storage::set("hold", &[held - 1]).map_err(refused)?;
+            Ok(Reply::new(409, json!({ "reason": "the battery is at 12 %" })))
+        }
     }
 }
 

@@ -246,12 +246,20 @@ impl Drop for Device {
 fn policy(setting: &Setting) -> String {
     format!(
         "[firmware]\nunsigned = \"{}\"\n\n[plugins]\nunsigned = \"{}\"\ndowngrade = true\n\n[plugins.\"*\"]\ndownload = [\"https://localhost:*/images/\"]\n\
-         flash = true\nrestart = true\nstorage = \"64KiB\"\ntelemetry = true\n",
-        setting.unsigned, setting.unsigned_plugins
+         flash = true\nrestart = true\nstorage = \"64KiB\"\ntelemetry = true\n\n{}\n",
+        setting.unsigned, setting.unsigned_plugins, setting.policy
     )
 }
 
 fn config(directory: &Path, ca: &Path, mqtt_port: u16, setting: &Setting) -> String {
+    let bootsim = program("hotshoe-bootsim");
+    let restart = match setting.restart.is_empty() {
+        true => {
+            let pid = directory.join("pid");
+            format!("\"{}\", \"restart\", \"--pid\", \"{}\"", bootsim.display(), pid.display())
+        }
+        false => format!("\"{}\"", setting.restart),
+    };
     let mut text = format!(
         "state = \"state\"\npolicy = \"policy.toml\"\nboot_id_file = \"boot-id\"\n\n\
          [hub]\nconnection_string_file = \"connection-string\"\nca_file = \"{ca}\"\nport = {mqtt_port}\n\n\
@@ -259,12 +267,10 @@ fn config(directory: &Path, ca: &Path, mqtt_port: u16, setting: &Setting) -> Str
          [flash]\ndirectory = \"flash\"\n\
          [[flash.slots]]\nname = \"a\"\nfile = \"slot-a.img\"\nsize = \"{slot}MiB\"\n\
          [[flash.slots]]\nname = \"b\"\nfile = \"slot-b.img\"\nsize = \"{slot}MiB\"\n\n\
-         [restart]\ncommand = [\"{bootsim}\", \"restart\", \"--pid\", \"{pid}\"]\n\n\
+         [restart]\ncommand = [{restart}]\n\n\
          [safe_mode]\nstarts = 1000\n",
         ca = ca.display(),
         slot = setting.image.div_ceil(1 << 20).max(8),
-        bootsim = program("hotshoe-bootsim").display(),
-        pid = directory.join("pid").display(),
     );
     for name in &setting.plugins {
         write!(text, "\n[[plugins]]\nfile = \"{}\"\n", plugin(name).display()).unwrap();

@@ -36,6 +36,10 @@ pub struct Setting {
     pub plugins: Vec<&'static str>,
     /// The size of the image in bytes.
     pub image: usize,
+    /// More of `policy.toml`, after its own tables.
+    pub policy: String,
+    /// The command that restarts the device; the boot loader's own where it is empty.
+    pub restart: String,
 }
 
 impl Default for Setting {
@@ -45,6 +49,8 @@ impl Default for Setting {
             unsigned_plugins: "allow",
             plugins: vec!["firmware-update", "diagnostics"],
             image: 6 * 1024 * 1024 + 123,
+            policy: String::new(),
+            restart: String::new(),
         }
     }
 }
