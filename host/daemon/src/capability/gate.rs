@@ -133,9 +133,10 @@ impl Context {
     pub(super) async fn fits_a_slot(&mut self, needed: u64) -> Result<(), download::Error> {
         let Ok(slots) = self.with_flash(Flash::slots).await else { return Ok(()) };
         match slots.iter().filter(|slot| !slot.running).map(|slot| slot.size).max() {
-            Some(actual) if needed > actual => {
-                Err(download::Error::InsufficientSpace(download::SizeMismatch { expected: needed, actual }))
-            }
+            // Not `insufficient-space`, which is the store's, and passes.
+            Some(actual) if needed > actual => Err(download::Error::Denied(format!(
+                "the image has {needed} bytes, and no slot that could take it has more than {actual}"
+            ))),
             _ => Ok(()),
         }
     }
