@@ -217,7 +217,7 @@ mod tests {
         let windows = ["Mon-Fri 01:00-05:00", "Sat,Sun 22:00-06:00"];
         let day = |day: u64, hours: u64, minutes: u64| MONDAY + (day * 24 + hours) * HOUR + minutes * 60;
         for (now, wanted) in [
-            (day(0, 0, 59), Wait::Seconds(60)),
+            (day(1, 0, 59), Wait::Seconds(60)),
             (day(0, 1, 0), Wait::Open),
             (day(0, 4, 59), Wait::Open),
             (day(0, 5, 0), Wait::Open), // Sunday's goes on until 06:00
