@@ -1,7 +1,7 @@
 //! What an install costs: an image over loopback HTTPS into a file slot, beside `curl`, `sha256sum` and `dd`.
 //!
-//! Both download to a file first, both check a SHA-256, both end with the slot synced. Ours also syncs the download, reads
-//! the slot back and compares.
+//! Both check a SHA-256, both end with the slot synced. Theirs downloads to a file first; ours writes to the slot, reads it
+//! back and compares.
 
 use std::{
     path::Path,
@@ -56,11 +56,15 @@ fn install(stand: &Stand, url: &str, digest: &str, mib: u64) -> Result<()> {
     let _ = std::fs::remove_dir_all(&work);
     std::fs::create_dir_all(&work)?;
     run(Command::new(target().join("release/examples/install"))
-        .arg(url)
+        .stdout(Stdio::null())
+        .arg("--state")
+        .arg(work.join("state"))
+        .arg("--slot")
+        .arg(work.join("slot.img"))
+        .arg("--ca")
         .arg(stand.folder.join("hub/ca.pem"))
-        .arg(&work)
-        .arg(format!("sha256:{digest}"))
-        .arg(format!("{mib}MiB")))
+        .args(["--digest", &format!("sha256:{digest}"), "--size", &(mib << 20).to_string()])
+        .arg(url))
 }
 
 fn pipeline(stand: &Stand, url: &str, digest: &str) -> Result<()> {

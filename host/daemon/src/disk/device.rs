@@ -48,6 +48,9 @@ impl Folder for Device {
             }
         };
         *known = Arc::downgrade(&claim);
+        if how == Open::Direct {
+            options.custom_flags(OFlags::DIRECT.bits().cast_signed());
+        }
         let file = self.directory.open_with(name, &options)?.into_std();
         Ok(Box::new(Claimed { file, _claim: Some(claim) }))
     }

@@ -96,7 +96,7 @@ fn rest(
 }
 
 /// A strong entity tag, else a date that is old enough to be one (RFC 9110, 8.8.2.2), else nothing.
-fn validator(headers: &HeaderMap) -> Option<Validator> {
+pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(tag) = text(ETAG).filter(|tag| tag.starts_with('"') && tag.len() >= 2 && tag.ends_with('"')) {
         return Some(Validator::Etag(tag.to_owned()));
@@ -107,7 +107,7 @@ fn validator(headers: &HeaderMap) -> Option<Validator> {
 }
 
 /// `bytes first-last/total`, total `*` being unknown.
-fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
+pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) =
         headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
@@ -116,7 +116,7 @@ fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
     (first <= last).then_some((first, last, total))
 }
 
-fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
+pub(crate) fn number(headers: &HeaderMap, name: HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 

@@ -27,7 +27,7 @@ const AGENT: &str = concat!("hotshoe/", env!("CARGO_PKG_VERSION"));
 
 /// An HTTPS client that does nothing by itself.
 #[derive(Clone, Debug)]
-pub(super) struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     timeout: std::time::Duration,
 }
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Time {
 }
 
 /// Why there is no answer.
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// A later try may help.
     Broken(String),
     /// It will not.
@@ -56,7 +56,7 @@ pub(super) enum Failed {
 }
 
 impl Client {
-    pub(super) fn new(
+    pub(crate) fn new(
         roots: Arc<RootCertStore>,
         settings: &FetchSettings,
         scheme: Scheme,
@@ -89,7 +89,7 @@ impl Client {
     }
 
     /// Asks, follows redirects, and returns the last answer's head and where it came from.
-    pub(super) async fn ask(
+    pub(crate) async fn ask(
         &self,
         url: &Url,
         headers: &HeaderMap,
@@ -127,7 +127,7 @@ impl Client {
 }
 
 /// Whether a URL can be fetched at all.
-pub(super) fn check(url: &Url) -> Result<(), FetchError> {
+pub(crate) fn check(url: &Url) -> Result<(), FetchError> {
     let shown = shown(url);
     if url.scheme() != "https" {
         let text = format!("{shown} is not fetched: the scheme is {:?}, only \"https\" is", url.scheme());
@@ -156,7 +156,7 @@ fn next(from: &Url, response: &Response, allow: &Allow) -> Result<Url, FetchErro
 }
 
 /// An error and what caused it, in one line.
-pub(super) fn causes(error: &dyn Error) -> String {
+pub(crate) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

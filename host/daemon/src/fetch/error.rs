@@ -77,7 +77,7 @@ impl From<ArtifactError> for FetchError {
 }
 
 /// A URL for people: without user, query and fragment, which may hold secrets.
-pub(super) fn shown(url: &Url) -> String {
+pub(crate) fn shown(url: &Url) -> String {
     let mut shown = url.clone();
     shown.set_query(None);
     shown.set_fragment(None);

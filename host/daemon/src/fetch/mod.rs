@@ -12,14 +12,14 @@
 //!
 //! It does not decide what is trusted ([`Trust`] comes in) and keeps nothing itself ([`ArtifactStore`] does).
 
-mod answer;
+pub(crate) mod answer;
 mod attempt;
-mod client;
-mod error;
+pub(crate) mod client;
+pub(crate) mod error;
 mod settings;
 mod sidecar;
 mod small;
-mod transfer;
+pub(crate) mod transfer;
 
 use std::sync::Arc;
 

@@ -54,7 +54,7 @@ impl Default for FetchSettings {
 impl FetchSettings {
     /// The pause before retry number `retry`, counted from 0: anything up to the doubled base ("full jitter"),
     /// so that a fleet that lost its server together does not come back together. Not less than `asked`.
-    pub(super) fn pause(&self, retry: u32, asked: Option<Duration>) -> Duration {
+    pub(crate) fn pause(&self, retry: u32, asked: Option<Duration>) -> Duration {
         let base = self.backoff.saturating_mul(2u32.saturating_pow(retry.min(20))).min(self.longest_backoff);
         let jittered = base.mul_f64((self.random)().clamp(0.0, 1.0));
         asked.unwrap_or_default().min(self.longest_backoff).max(jittered)

@@ -61,7 +61,7 @@ pub(super) async fn receive(
 ) -> Result<(Partial, End), FetchError> {
     let mut position = partial.position();
     let (pieces, writer) = write_beside(partial);
-    let mut meter = Meter { waited: Duration::ZERO, bytes: 0 };
+    let mut meter = Meter::default();
     let end = loop {
         let asked = Instant::now();
         let piece = match tokio::time::timeout(pace.settings.stall_timeout, response.chunk()).await {
@@ -155,21 +155,22 @@ impl Pace<'_> {
 }
 
 /// Bytes over time spent waiting for them.
-struct Meter {
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
     waited: Duration,
     bytes: u64,
 }
 
 impl Meter {
     /// The rate in bytes per second, if a whole window went by below the least one.
-    fn too_slow(&mut self, waited: Duration, bytes: u64, settings: &FetchSettings) -> Option<u64> {
+    pub(crate) fn too_slow(&mut self, waited: Duration, bytes: u64, settings: &FetchSettings) -> Option<u64> {
         self.waited = self.waited.saturating_add(waited);
         self.bytes = self.bytes.saturating_add(bytes);
         if self.waited < settings.rate_window {
             return None;
         }
         let rate = (self.bytes as f64 / self.waited.as_secs_f64().max(f64::EPSILON)) as u64;
-        *self = Self { waited: Duration::ZERO, bytes: 0 };
+        *self = Self::default();
         (rate < settings.minimum_rate).then_some(rate)
     }
 }
@@ -182,7 +183,7 @@ mod tests {
     fn only_a_whole_slow_window_is_too_slow() {
         let settings =
             FetchSettings { minimum_rate: 100, rate_window: Duration::from_secs(10), ..Default::default() };
-        let mut meter = Meter { waited: Duration::ZERO, bytes: 0 };
+        let mut meter = Meter::default();
         assert_eq!(meter.too_slow(Duration::from_secs(9), 1, &settings), None);
         assert_eq!(
             meter.too_slow(Duration::from_secs(1), 999, &settings),

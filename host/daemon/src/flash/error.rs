@@ -65,7 +65,7 @@ pub enum FlashError {
 }
 
 impl FlashError {
-    pub(super) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let action = action.into();
         move |error| {
             let full = if disk::is_full(&error) { " (the disk under the slot is full)" } else { "" };

@@ -44,7 +44,7 @@ pub use group::GroupInfo;
 pub use place::Place;
 pub use record::Encoded;
 pub use staged::Staged;
-pub use staging::Staging;
+pub use staging::{Reader, Running, Staging, Unsynced};
 
 /// What is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +115,8 @@ pub struct Flash(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     records: Records,
+    /// The hashes of what is in each slot.
+    trees: Arc<dyn Folder>,
     /// Which parts of a group one job has written.
     updates: StateDir,
     slots: Vec<Slot>,
@@ -157,6 +159,7 @@ impl Flash {
         for part in groups.iter().flat_map(|group| &group.parts) {
             part.make().map_err(FlashError::io(format!("make room for slot {:?}", part.name)))?;
         }
+        let trees = folder.folder("trees").map_err(FlashError::io("make the folder of hashes"))?;
         let state = StateDir::of(folder);
         let records = Records::new(state.subdirectory("slots")?);
         let grouped = groups.iter().any(|group| group.parts.len() > 1);
@@ -171,7 +174,8 @@ impl Flash {
             let slot = |config| Slot { config, group: name.clone(), lease: Mutex::default() };
             slots.extend(parts.into_iter().map(slot));
         }
-        let flash = Flash(Arc::new(Inner { records, updates, slots, groups: infos, boot: Mutex::new(boot) }));
+        let flash =
+            Flash(Arc::new(Inner { records, trees, updates, slots, groups: infos, boot: Mutex::new(boot) }));
         flash.0.check_record()?;
         Ok(flash)
     }

@@ -3,12 +3,18 @@
 //! A source gives bytes from a place on and promises nothing about them: what is wrong with them is found out by who
 //! asked. So one may be slow, partial, of another version or hostile, and the next one stands in for it.
 
+mod folder;
+mod http;
+
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 
 use crate::fetch::FetchError;
+
+pub use folder::FolderSource;
+pub use http::{HttpSource, Web};
 
 /// One place where an image can be had.
 pub trait Source: Send + Sync {
@@ -23,7 +29,7 @@ pub trait Source: Send + Sync {
 }
 
 /// What there may be of an image at a source.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// The image as it is to stand in the slot.
     Image,

@@ -1,18 +1,27 @@
 //! An image on its way into a slot.
 //!
-//! Written front to back, made durable every so often, read back from the disk in the end. Holding the slot's lease
-//! is checked for every piece: a copy that a dead job left running stops at the next one.
+//! Written front to back ([`Staging::append`]) or chunk by chunk ([`Staging::write_chunks`]), made durable every so often,
+//! read back from the disk in the end. Holding the slot's lease is checked for every piece: a copy that a dead job left
+//! running stops at the next one.
+
+mod chunks;
+mod kept;
+mod seal;
 
 use std::sync::Arc;
 
-use hotshoe_core::{digest::Digest, policy::Unsigned};
+use hotshoe_core::policy::Unsigned;
 
-use super::{Assurance, FlashError, Inner, PartConfig, SignedImage, SlotRecord};
+use super::{Assurance, FlashError, Inner, PartConfig, record::SlotRecord};
 use crate::{
-    artifact::{Artifact, Vouched, hash::Hasher},
+    artifact::{Artifact, Vouched},
     disk::{Hint, Open, Volume},
     fetch::Progress,
 };
+use chunks::Chunks;
+
+pub use chunks::{Reader, Unsynced};
+pub use kept::Running;
 
 /// How many bytes are written between two flushes: what a power cut costs at most, and how often the record wears.
 const FLUSH_STEP: u64 = 64 * 1024 * 1024;
@@ -23,21 +32,22 @@ const WRITE_BACK_STEP: u64 = 8 * 1024 * 1024;
 /// How many bytes are copied at a time.
 const PIECE: usize = 1024 * 1024;
 
-/// Longest version in bytes.
-const VERSION_LIMIT: usize = 128;
-
 /// An open slot, for one image. Calls block on the disk.
 #[derive(Debug)]
 pub struct Staging {
     flash: Arc<Inner>,
     slot: PartConfig,
-    volume: Box<dyn Volume>,
+    volume: Arc<dyn Volume>,
+    /// The same past the kernel's cache, as long as the kernel takes it.
+    direct: Option<Arc<dyn Volume>>,
     record: SlotRecord,
     generation: u64,
     assurance: Assurance,
     written: u64,
     /// Bytes the kernel was asked to put on the disk.
     handed_over: u64,
+    /// Which chunks are there, if it is not written front to back.
+    chunks: Option<Chunks>,
 }
 
 impl Staging {
@@ -49,26 +59,38 @@ impl Staging {
         assurance: Assurance,
     ) -> Result<Self, FlashError> {
         let volume = slot.open(Open::Existing);
-        let volume = volume.map_err(FlashError::io(format!("open slot {:?}", slot.name)))?;
+        let volume = Arc::from(volume.map_err(FlashError::io(format!("open slot {:?}", slot.name)))?);
+        let direct = slot.open(Open::Direct).ok().map(Arc::from);
         let written = record.written;
-        Ok(Self { flash, slot, volume, record, generation, assurance, written, handed_over: written })
+        let chunks = (record.length.is_some() || !record.chunks.is_empty()).then(|| Chunks::of(&record));
+        let mut staging = Self {
+            flash,
+            slot,
+            volume,
+            direct,
+            record,
+            generation,
+            assurance,
+            written,
+            handed_over: written,
+            chunks,
+        };
+        staging.load_tree();
+        Ok(staging)
     }
 
     /// Bytes written, counted from the start of the image. The next ones go there.
     pub fn written(&self) -> u64 {
-        self.written
+        self.chunks.as_ref().map_or(self.written, Chunks::written)
     }
 
     /// Appends bytes; returns [`Self::written`] afterwards. Durable at the next flush, at [`Self::seal`] at the latest.
     pub fn append(&mut self, bytes: &[u8]) -> Result<u64, FlashError> {
+        self.writable(bytes)?;
+        self.front_to_back()?;
         let needed = self.written.saturating_add(bytes.len() as u64);
         if needed > self.slot.size {
             return Err(FlashError::InsufficientSpace { needed, available: self.slot.size });
-        }
-        if self.record.sealed.is_some() && !bytes.is_empty() {
-            let text =
-                format!("slot {:?} is sealed with this image; nothing can be appended", self.slot.name);
-            return Err(FlashError::Busy(text));
         }
         let flash = Arc::clone(&self.flash);
         let lease = flash.slot(&self.slot.name)?.lease();
@@ -94,81 +116,30 @@ impl Staging {
     pub fn append_artifact(&mut self, artifact: &Artifact, progress: &Progress) -> Result<u64, FlashError> {
         self.accept(artifact)?;
         let size = artifact.size();
-        if self.written > size {
+        if self.written() > size {
             // Somebody appended something else before: from the start.
+            self.front_to_back()?;
             self.record.written = 0;
             self.written = 0;
             self.handed_over = 0;
         }
         artifact.file().hint(Hint::ReadAhead);
         let mut buffer = vec![0; PIECE];
-        while self.written < size {
-            let wanted = usize::try_from(size.saturating_sub(self.written)).unwrap_or(PIECE).min(PIECE);
+        while self.written() < size {
+            let wanted = usize::try_from(size.saturating_sub(self.written())).unwrap_or(PIECE).min(PIECE);
             let (piece, _) = buffer.split_at_mut(wanted);
-            let read = artifact.file().read_at(piece, self.written);
+            let read = artifact.file().read_at(piece, self.written());
             read.map_err(FlashError::io("read the file to be staged"))?;
             self.append(piece)?;
-            progress(self.written, Some(size));
+            progress(self.written(), Some(size));
         }
-        if self.written > self.record.written {
+        if self.chunks.is_none() && self.written > self.record.written {
             let flash = Arc::clone(&self.flash);
             let lease = flash.slot(&self.slot.name)?.lease();
             self.current(lease.generation)?;
             self.flush()?;
         }
-        Ok(self.written)
-    }
-
-    /// Reads the image back, compares it with the digest and marks the slot as holding this version.
-    ///
-    /// Durable when it returns; sealing a sealed slot again is well. On a mismatch the slot counts as empty.
-    pub fn seal(&mut self, version: &str) -> Result<(), FlashError> {
-        if version.len() > VERSION_LIMIT {
-            let text = format!(
-                "the version {version:.40?}… has {} bytes, the limit is {VERSION_LIMIT}",
-                version.len()
-            );
-            return Err(FlashError::NotSealed(text));
-        }
-        self.agrees(version)?;
-        let flash = Arc::clone(&self.flash);
-        let name = self.slot.name.clone();
-        if self.record.sealed.as_deref() != Some(version) {
-            if self.written == 0 {
-                return Err(FlashError::NotSealed(format!("nothing was written to slot {name:?}")));
-            }
-            if self.record.sealed.is_none() {
-                let lease = flash.slot(&name)?.lease();
-                self.current(lease.generation)?;
-                self.flush()?;
-                drop(lease);
-                let actual = self.read_back()?;
-                self.compare(actual)?;
-                let settled = self.slot.settle(self.volume.as_ref(), self.written);
-                settled.map_err(FlashError::io(format!("unpack the image in slot {name:?}")))?;
-            }
-            let lease = flash.slot(&name)?.lease();
-            self.current(lease.generation)?;
-            let sealed = SlotRecord { sealed: Some(version.to_owned()), ..self.record.clone() };
-            flash.records.write(&name, &sealed)?;
-            self.record = sealed;
-        }
-        Ok(())
-    }
-
-    /// Whether the version to seal with is the signed one, or none but a short form of the digest.
-    fn agrees(&self, version: &str) -> Result<(), FlashError> {
-        let Assurance::Signed(SignedImage { target, version: Some(signed), .. }) = &self.assurance else {
-            return Ok(());
-        };
-        let digest = self.record.digest.to_string();
-        let of_digest = digest.starts_with(version) || self.record.digest.hex().starts_with(version);
-        if version == signed || (of_digest && version.len() >= 8) {
-            return Ok(());
-        }
-        Err(FlashError::Untrusted(format!(
-            "the job says version {version:?} for the target `{target}`, signed is {signed:?}; the two must agree"
-        )))
+        Ok(self.written())
     }
 
     /// Whether a file may go into this slot.
@@ -200,6 +171,43 @@ impl Staging {
         Err(FlashError::Busy(text))
     }
 
+    /// Whether these bytes may be written, as far as the record says.
+    fn writable(&self, bytes: &[u8]) -> Result<(), FlashError> {
+        if self.record.sealed.is_none() || bytes.is_empty() {
+            return Ok(());
+        }
+        let text =
+            format!("slot {:?} is sealed with this image; nothing can be written to it", self.slot.name);
+        Err(FlashError::Busy(text))
+    }
+
+    /// Goes on front to back from where the chunks have their first hole: what is behind it will be written over.
+    fn front_to_back(&mut self) -> Result<(), FlashError> {
+        if self.chunks.is_none() || self.record.sealed.is_some() {
+            return Ok(());
+        }
+        let durable = chunks::written(&self.record.chunks, self.record.length);
+        let record = SlotRecord {
+            written: durable,
+            signed: self.record.signed.clone(),
+            ..SlotRecord::opened(self.record.digest.clone(), None)
+        };
+        self.keep(record)?;
+        self.chunks = None;
+        (self.written, self.handed_over) = (durable, durable);
+        Ok(())
+    }
+
+    /// Replaces the slot's record, if this staging may. Durable when it returns.
+    fn keep(&mut self, record: SlotRecord) -> Result<(), FlashError> {
+        let flash = Arc::clone(&self.flash);
+        let lease = flash.slot(&self.slot.name)?.lease();
+        self.current(lease.generation)?;
+        flash.records.write(&self.slot.name, &record)?;
+        self.record = record;
+        Ok(())
+    }
+
     /// Makes what is written durable, and then says so. In this order. The lease is held by the caller.
     fn flush(&mut self) -> Result<(), FlashError> {
         if let Err(error) = self.volume.sync() {
@@ -212,29 +220,5 @@ impl Staging {
         self.flash.records.write(&self.slot.name, &record)?;
         self.record = record;
         Ok(())
-    }
-
-    /// The digest of what is on the disk, asked behind the kernel's cache as far as that can be.
-    fn read_back(&self) -> Result<Digest, FlashError> {
-        self.volume.hint(Hint::Forget);
-        self.volume.hint(Hint::ReadAhead);
-        let mut hasher = Hasher::new(self.record.digest.algorithm);
-        let read = hasher.update_from(self.volume.as_ref(), self.written);
-        read.map_err(FlashError::io(format!("read slot {:?} back", self.slot.name)))?;
-        self.volume.hint(Hint::Forget);
-        Ok(hasher.finish())
-    }
-
-    fn compare(&mut self, actual: Digest) -> Result<(), FlashError> {
-        let expected = self.record.digest.clone();
-        if actual == expected {
-            return Ok(());
-        }
-        let flash = Arc::clone(&self.flash);
-        let lease = flash.slot(&self.slot.name)?.lease();
-        self.current(lease.generation)?;
-        flash.records.remove(&self.slot.name)?;
-        (self.written, self.handed_over, self.record.written) = (0, 0, 0);
-        Err(FlashError::DigestMismatch { expected, actual })
     }
 }
