@@ -11,6 +11,7 @@ mod qemu;
 mod stand;
 mod test;
 mod tools;
+mod torture;
 mod tuf_conformance;
 mod wit;
 
@@ -34,6 +35,8 @@ enum Task {
     Qemu(qemu::Arguments),
     /// Checks who imports what, and that no file is too long.
     Layers,
+    /// Cuts the power at every operation, fails every system call: hours of it.
+    Torture(torture::Arguments),
     /// Runs the public conformance suite for TUF clients against the device's verifier.
     TufConformance(tuf_conformance::Arguments),
     /// Checks the contract in wit/: that it parses, and that every item has words and a version.
@@ -48,6 +51,7 @@ fn main() -> ExitCode {
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Qemu(arguments) => qemu::run_qemu(&arguments),
         Task::Layers => layers::check(),
+        Task::Torture(arguments) => torture::run_torture(&arguments),
         Task::TufConformance(arguments) => tuf_conformance::check(&arguments),
         Task::Wit => wit::run(),
     };

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use crate::{
     azure, guests, layers,
     tools::{cargo, run},
-    wit,
+    torture, wit,
 };
 
 /// What to leave out.
@@ -33,6 +33,7 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;
     steps.step("tests", || run(cargo().args(["test", "--workspace", "--no-fail-fast"])))?;
+    steps.step("power cuts", torture::short)?;
     if arguments.no_azure_sdk {
         println!("skipped: the official Azure libraries (--no-azure-sdk)");
     } else {

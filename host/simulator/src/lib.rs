@@ -10,6 +10,7 @@
 //! | [`world`] | what is around the device, what runs on it, and what must hold |
 //! | [`plan`] | what goes wrong in a life, and how is that written down |
 //! | [`life`] | how is one life lived |
+//! | [`power`] | what does a real file system leave of what was acknowledged |
 //! | [`explore`] | which lives are lived, and what came of them |
 //!
 //! What it does not simulate: the network below the hub and the server, the plugin's own code (its steps are written
@@ -26,5 +27,6 @@ pub mod explore;
 pub mod life;
 pub mod machine;
 pub mod plan;
+pub mod power;
 pub mod random;
 pub mod world;

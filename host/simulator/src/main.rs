@@ -2,13 +2,14 @@
 
 #![allow(clippy::print_stdout, reason = "people read it")]
 
-use std::{process::ExitCode, sync::Arc};
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
 
 use clap::Parser;
 use hotshoe_simulator::{
     explore::{Effort, Report, explore},
     life::replay,
     plan::Seed,
+    power::{self, Care},
     world::{self, World, watch_for_panics},
 };
 
@@ -37,6 +38,35 @@ enum Command {
     },
     /// Lists the worlds.
     Worlds,
+    /// Plants bugs in the device's code, one after the other, and tells which are caught.
+    #[cfg(feature = "planted")]
+    Planted {
+        /// Only these.
+        bugs: Vec<String>,
+        /// How many cuts a bug may survive in each world.
+        #[arg(long, default_value_t = 10_000)]
+        cuts: u64,
+        /// How many threads.
+        #[arg(long, default_value_t = 2)]
+        threads: usize,
+    },
+    /// Cuts the power of a real ext4 while it is written to. Needs root.
+    Ext4 {
+        /// How many cuts.
+        #[arg(long, default_value_t = 200)]
+        cuts: u32,
+        /// How many for the control, which must lose something.
+        #[arg(long, default_value_t = 40)]
+        control: u32,
+    },
+    /// The process that writes while the power goes.
+    #[command(hide = true)]
+    Write {
+        /// How.
+        care: String,
+        /// Where.
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -47,6 +77,13 @@ fn main() -> ExitCode {
             world::all().iter().for_each(|world| println!("{:<14} {}", world.name, world.words));
             Ok(true)
         }
+        #[cfg(feature = "planted")]
+        Command::Planted { bugs, cuts, threads } => planted(&bugs, cuts, threads),
+        Command::Ext4 { cuts, control } => ext4(cuts, control).map_err(|error| format!("{error:#}")),
+        Command::Write { care, folder } => Care::of(&care)
+            .ok_or_else(|| format!("there is no care {care:?}"))
+            .and_then(|care| power::write(&folder, care).map_err(|error| format!("{error:#}")))
+            .map(|()| true),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,
@@ -58,13 +95,33 @@ fn main() -> ExitCode {
     }
 }
 
+/// Lives that went wrong once: they are lived first, for ever.
+const SEEDS: &str = include_str!("../seeds.txt");
+
+fn known() -> Result<bool, String> {
+    watch_for_panics();
+    let (mut lived, mut well) = (0, true);
+    for line in SEEDS.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let seed: Seed = line.parse()?;
+        // A life that has become shorter is told as one that went well: there is nothing left to cut.
+        let violations = replay(&find(&seed.world)?, &seed, &mut |_| ()).unwrap_or_default();
+        lived += 1;
+        for violation in violations {
+            well = false;
+            println!("  VIOLATION, AGAIN {seed}\n    {violation}");
+        }
+    }
+    println!("{lived} lives that went wrong once: {}", if well { "all well" } else { "NOT WELL" });
+    Ok(well)
+}
+
 fn run(cuts: u64, only: Option<&str>, threads: usize, enough: usize) -> Result<bool, String> {
     let worlds: Vec<Arc<World>> = match only {
         Some(name) => vec![find(name)?],
         None => world::all(),
     };
     let each = cuts / worlds.iter().filter(|world| !world.lying).count().max(1) as u64 + 1;
-    let mut well = true;
+    let mut well = known()?;
     let (mut made, mut time) = (0, 0.0);
     for world in &worlds {
         let effort = Effort { cuts: each, threads, second: 2, enough };
@@ -123,4 +180,55 @@ fn tell(seed: &str) -> Result<bool, String> {
         println!("VIOLATION {violation}");
     }
     Ok(violations.is_empty())
+}
+
+fn ext4(cuts: u32, control: u32) -> anyhow::Result<bool> {
+    if let Some(why) = power::missing() {
+        println!("SKIPPED: power cuts of a real ext4: {why}");
+        return Ok(true);
+    }
+    let folder = std::env::temp_dir().join(format!("hotshoe-ext4-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let losses = power::cuts(&folder, cuts, Care::Real, &mut |line| println!("  LOST {line}"))?;
+    println!(
+        "ext4: {} power cuts, {} acknowledged, {} cuts lost something",
+        losses.cuts, losses.acknowledged, losses.lost
+    );
+    let naive = power::cuts(&folder, control, Care::NoDirectorySync, &mut |_| ())?;
+    println!(
+        "ext4, the control without a sync of the directory: {} power cuts, {} lost something",
+        naive.cuts, naive.lost
+    );
+    std::fs::remove_dir_all(&folder)?;
+    Ok(losses.lost == 0 && (control == 0 || naive.lost > 0))
+}
+
+/// For each planted bug, whether any world goes wrong with it.
+#[cfg(feature = "planted")]
+fn planted(only: &[String], cuts: u64, threads: usize) -> Result<bool, String> {
+    use hotshoe_core::planted::{Bug, plant};
+    let wanted = |bug: &&Bug| only.is_empty() || only.iter().any(|name| name == bug.name());
+    let bugs: Vec<&Bug> = Bug::ALL.iter().filter(wanted).collect();
+    let worlds: Vec<Arc<World>> = world::all().into_iter().filter(|world| !world.lying).collect();
+    let mut caught = 0;
+    for bug in &bugs {
+        plant(Some(**bug));
+        let effort = Effort { cuts, threads, second: 2, enough: 1 };
+        let found = worlds.iter().find_map(|world| explore(world, effort).violations.into_iter().next());
+        plant(None);
+        match found {
+            Some(violation) => {
+                caught += 1;
+                println!(
+                    "caught      {:<28} {}\n              {}",
+                    bug.name(),
+                    violation.seed,
+                    violation.words
+                );
+            }
+            None => println!("NOT CAUGHT  {:<28} {}", bug.name(), bug.words()),
+        }
+    }
+    println!("{caught} of {} planted bugs were caught", bugs.len());
+    Ok(caught == bugs.len())
 }
