@@ -113,6 +113,20 @@ pub enum Hint {
     ReadAhead,
 }
 
+/// Makes durable what an earlier process wrote to these volumes, and their names. What is missing is left alone.
+///
+/// For volumes that are changed in place and acted upon: after this, what is read cannot be taken back.
+pub fn settle(folder: &dyn Folder, names: &[&str]) -> io::Result<()> {
+    for name in names {
+        match folder.open(name, Open::Reading) {
+            Ok(volume) => volume.sync()?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    folder.sync()
+}
+
 /// Reads all of a volume, at most `limit` bytes and one: who gets more than `limit` knows that there is too much.
 pub fn read_all(volume: &dyn Volume, limit: u64) -> io::Result<Vec<u8>> {
     let length = volume.length()?.min(limit.saturating_add(1));

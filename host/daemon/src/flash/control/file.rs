@@ -10,7 +10,7 @@ use hotshoe_core::slot::{BootRecord, COPIES, RECORD_BYTES, copy_for, encode, new
 
 use super::{BootControl, Memory};
 use crate::{
-    disk::{Folder, Open, read_all},
+    disk::{Folder, Open, read_all, settle},
     flash::FlashError,
 };
 
@@ -40,6 +40,12 @@ impl File {
 impl BootControl for File {
     fn name(&self) -> &'static str {
         "file"
+    }
+
+    fn settle(&self) -> Result<(), FlashError> {
+        let names = [name(0), name(1)];
+        let names = names.each_ref().map(String::as_str);
+        settle(self.folder.as_ref(), &names).map_err(FlashError::io("flush the boot record"))
     }
 
     fn read(&self) -> Result<Memory, FlashError> {

@@ -13,7 +13,7 @@ use hotshoe_core::slot::{BLOCK, BootRecord, EnvironmentBlock, SECTOR, loader};
 
 use super::{BootControl, Memory};
 use crate::{
-    disk::{Folder, Open, Volume, read_all},
+    disk::{Folder, Open, Volume, read_all, settle},
     flash::FlashError,
 };
 
@@ -61,6 +61,10 @@ fn write(volume: &dyn Volume, sector: &[u8], at: usize) -> io::Result<()> {
 impl BootControl for Grub {
     fn name(&self) -> &'static str {
         "grub"
+    }
+
+    fn settle(&self) -> Result<(), FlashError> {
+        settle(self.folder.as_ref(), &[&self.name]).map_err(FlashError::io("flush GRUB's environment block"))
     }
 
     fn read(&self) -> Result<Memory, FlashError> {

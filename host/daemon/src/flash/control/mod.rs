@@ -13,7 +13,7 @@ mod grub;
 mod systemd_boot;
 mod u_boot;
 
-use std::fmt::Debug;
+use std::{cell::Cell, fmt::Debug};
 
 use hotshoe_core::{
     planted::{self, Bug},
@@ -31,6 +31,10 @@ pub use u_boot::{Copy, UBoot};
 pub trait BootControl: Debug + Send {
     /// The name in the configuration.
     fn name(&self) -> &'static str;
+
+    /// Makes durable what is remembered now: a process that was killed before it had done so may have left it, and a
+    /// power cut would take it back after somebody has acted on it.
+    fn settle(&self) -> Result<(), FlashError>;
 
     /// What is remembered now.
     fn read(&self) -> Result<Memory, FlashError>;
@@ -65,15 +69,21 @@ pub(super) struct Boot {
     first: String,
     /// Whether the last write failed, so that what a read returns may be gone after a power cut.
     doubtful: bool,
+    /// Whether what an earlier process left was made durable.
+    settled: Cell<bool>,
 }
 
 impl Boot {
     pub(super) fn new(control: Box<dyn BootControl>, told: Option<String>, first: &str) -> Self {
-        Self { control, told, first: first.to_owned(), doubtful: false }
+        Self { control, told, first: first.to_owned(), doubtful: false, settled: Cell::new(false) }
     }
 
     /// The record as it is true now. [`FlashError::Unknown`] where it is not known which slot runs.
     pub(super) fn record(&self) -> Result<BootRecord, FlashError> {
+        if !self.settled.get() {
+            self.control.settle()?;
+            self.settled.set(true);
+        }
         match (self.control.read()?, &self.told) {
             (Memory::Record(record), Some(told)) => Ok(record.with_running(told)),
             (Memory::Record(record), None) if !record.running.is_empty() => Ok(record),

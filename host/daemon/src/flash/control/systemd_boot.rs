@@ -47,6 +47,10 @@ impl BootControl for SystemdBoot {
         "systemd-boot"
     }
 
+    fn settle(&self) -> Result<(), FlashError> {
+        self.entries.sync().map_err(FlashError::io("flush the boot entries"))
+    }
+
     fn read(&self) -> Result<Memory, FlashError> {
         let record = from_entries(&self.load()?);
         let none = || {

@@ -13,7 +13,7 @@ use hotshoe_core::slot::{BootRecord, Environment, current, loader};
 
 use super::{BootControl, Memory};
 use crate::{
-    disk::{Folder, Open},
+    disk::{Folder, Open, settle},
     flash::FlashError,
 };
 
@@ -101,6 +101,11 @@ impl UBoot {
 impl BootControl for UBoot {
     fn name(&self) -> &'static str {
         "u-boot"
+    }
+
+    fn settle(&self) -> Result<(), FlashError> {
+        let settled = self.copies.iter().try_for_each(|copy| settle(copy.folder.as_ref(), &[&copy.name]));
+        settled.map_err(FlashError::io("flush U-Boot's environment"))
     }
 
     fn read(&self) -> Result<Memory, FlashError> {
