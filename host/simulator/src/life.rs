@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     disk::Loss,
     machine::{Lived, Machine, Moment},
-    plan::{Seed, Step},
+    plan::{Fault, Seed, Step},
     random::Random,
     world::{self, End, State, World},
 };
@@ -51,6 +51,10 @@ pub fn stretch(state: State, seed: &Seed, keep: Keep) -> Outcome {
     let mut violations = std::mem::take(&mut lived.violations);
     if end == End::Quiet {
         violations.extend(world::at_the_end(&lived.state, seed));
+    }
+    if seed.steps.iter().any(|step| matches!(step, Step::Fault { fault: Fault::Rot, .. })) {
+        // What rots was told in good faith; what boots is still no matter of faith.
+        violations.retain(|words| !["the twin", "job"].iter().any(|about| words.starts_with(about)));
     }
     violations.extend(world::panics().into_iter().map(|panic| format!("panic: {panic}")));
     Outcome { lived, violations }

@@ -191,8 +191,9 @@ impl Machine {
                 if stretch.lying {
                     return perform(&mut state.disk.clone());
                 }
+                let fresh = file.filter(|file| !state.disk.file(*file).is_settled());
                 let done = perform(&mut state.disk);
-                if let (Some(Step::Fault { fault: Fault::Rot, .. }), Some(file)) = (step, file) {
+                if let (Some(Step::Fault { fault: Fault::Rot, .. }), Some(file)) = (step, fresh) {
                     stretch.fired += 1;
                     let State { disk, random, .. } = state;
                     disk.file_mut(file).rot(random);

@@ -13,11 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hotshoe_core::job::{Event, JobId, JobSummary};
-use tokio::task::spawn_blocking;
 
 use super::guest::JobHandle;
 use super::life::Seat;
 use super::runner::Jobs;
+use crate::disk::blocking;
 use crate::state::StateError;
 
 /// Why a job was not cancelled. It goes on as before.
@@ -122,7 +122,7 @@ impl Seat {
         }
         if let Some(slot) = job.armed.clone().filter(|_| job.cancel.is_none()) {
             let (slots, asked) = (Arc::clone(&self.jobs.slots), slot.clone());
-            if spawn_blocking(move || slots.confirmed(&asked)).await.unwrap_or_default() {
+            if blocking(move || slots.confirmed(&asked)).await.unwrap_or_default() {
                 return Err(CancelError::Confirmed { id, slot });
             }
         }

@@ -30,7 +30,6 @@ struct Directory {
     kept: Names,
     /// Each a set of names that changes at once.
     pending: Vec<Vec<(Arc<str>, Option<Entry>)>>,
-    doomed: bool,
 }
 
 /// A disk.
@@ -140,20 +139,9 @@ impl Tree {
     /// Makes the names in a folder durable.
     pub fn sync_folder(&mut self, folder: FolderId) {
         let folder = Arc::make_mut(&mut self.folders[folder]);
-        if folder.doomed {
-            for names in &folder.pending {
-                apply(&mut folder.kept, names);
-            }
-        } else if !folder.pending.is_empty() {
+        if !folder.pending.is_empty() {
             folder.kept = folder.shown.clone();
         }
-        folder.pending.clear();
-    }
-
-    /// A sync of a folder that fails.
-    pub fn lose_folder(&mut self, folder: FolderId) {
-        let folder = Arc::make_mut(&mut self.folders[folder]);
-        folder.doomed |= !folder.pending.is_empty();
         folder.pending.clear();
     }
 
@@ -178,7 +166,7 @@ impl Tree {
             return;
         }
         for folder in &mut self.folders {
-            if folder.pending.is_empty() && !folder.doomed {
+            if folder.pending.is_empty() {
                 continue;
             }
             let folder = Arc::make_mut(folder);
@@ -188,7 +176,6 @@ impl Tree {
                 }
             }
             folder.shown = folder.kept.clone();
-            folder.doomed = false;
         }
         for file in &mut self.files {
             if !file.is_settled() {

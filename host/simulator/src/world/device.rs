@@ -14,7 +14,7 @@ use hotshoed::{
     disk::Folder,
     flash::{Flash, boot::boot},
     hub::{Outbox, Work},
-    job::{Doing, Guests, JobSettings, JobSpec, Jobs, Restart, Stand},
+    job::{CancelError, Doing, Guests, JobId, JobSettings, JobSpec, Jobs, Restart, Stand},
     state::StateDir,
 };
 use semver::Version;
@@ -245,6 +245,9 @@ async fn host(machine: &Machine) -> Process {
             }
             return Process::Restart;
         }
+        if let Some(id) = machine.with(|state| state.to_cancel()) {
+            cancel(machine, &jobs, &id).await;
+        }
         yield_now().await;
         let now = machine.ops();
         still = if now == ops { still + 1 } else { 0 };
@@ -312,8 +315,24 @@ async fn order(machine: &Machine, world: &World, jobs: &Jobs, plugin: &PluginNam
     }
 }
 
+async fn cancel(machine: &Machine, jobs: &Jobs, id: &JobId) {
+    match jobs.cancel(id).await {
+        Ok(_) | Err(CancelError::Ended { .. } | CancelError::Confirmed { .. } | CancelError::Unknown(_)) => {
+            machine.tell(
+                || format!("job {id} is cancelled, or it is too late"),
+                |state| {
+                    state.hub.cancelled = true;
+                    Vec::new()
+                },
+            )
+        }
+        // The disk refused: again at the next turn.
+        Err(error) => machine.note(|| format!("the job was not cancelled: {error}")),
+    }
+}
+
 fn is_over(state: &str) -> bool {
-    matches!(state, "done" | "failed")
+    matches!(state, "done" | "failed" | "cancelled")
 }
 
 /// Carries the outbox to the hub, over a link that may be lost.

@@ -10,7 +10,7 @@ use hotshoe_core::policy::Unsigned;
 use hotshoed::{
     flash::{Flash, FlashError},
     hub::Outbox,
-    job::{Adoption, Checkpoint, Doing, Guest, JobRun, RunEnd, Wake},
+    job::{ActError, Adoption, Checkpoint, Doing, Guest, JobRun, RunEnd, Wake},
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,10 @@ struct Trouble {
 }
 
 impl Trouble {
+    fn of_act(error: ActError) -> Trouble {
+        Trouble { transient: !matches!(error, ActError::Cancelled(_)), words: error.to_string() }
+    }
+
     fn passing(error: &dyn std::fmt::Display) -> Trouble {
         Trouble { words: error.to_string(), transient: true }
     }
@@ -136,6 +140,9 @@ impl Update<'_> {
                     *at = Some(step);
                 }
             }
+            if self.run.handle.is_cancelled() {
+                return Err(Trouble { words: "an operator cancelled it".to_owned(), transient: false });
+            }
             if self.run.handle.should_suspend() {
                 return Ok(RunEnd::Suspended);
             }
@@ -171,16 +178,24 @@ impl Update<'_> {
     }
 
     async fn boot(&self, slot: String, trials: u32) -> Result<Next, Trouble> {
-        if self.runs(&slot)? {
+        let slots = self.host.flash.slots()?;
+        let found = slots.iter().find(|info| info.name == slot);
+        if found.is_some_and(|info| info.running) {
             return Ok(Next::Step(Step::Confirming { slot, trials }));
         }
+        // Armed, and the device went down before the restart was asked for: that trial is still to come.
+        let armed = found.is_some_and(|info| info.trial);
         // Once may have been a power cut on the way up, before anything could remember it.
         let fell_back = trials > 1 && matches!(self.run.wake, Wake::Restarted { .. });
-        if fell_back || trials >= TRIALS {
+        if !armed && (fell_back || trials >= TRIALS) {
             return Ok(Next::Step(Step::FellBack { slot }));
         }
-        self.save(&Step::Booting { slot: slot.clone(), trials: trials + 1 }).await?;
-        self.host.flash.activate(&slot, self.run.id.as_str())?;
+        if !armed {
+            self.save(&Step::Booting { slot: slot.clone(), trials: trials + 1 }).await?;
+        }
+        let (flash, armed, id) = (self.host.flash.clone(), slot.clone(), self.run.id.clone());
+        let act = self.run.handle.arm(&slot, async move { flash.activate(&armed, id.as_str()) }).await;
+        act.map_err(Trouble::of_act)??;
         Ok(Next::End(RunEnd::Restart))
     }
 
@@ -191,7 +206,9 @@ impl Update<'_> {
         if self.image.character == Character::FailsItsTest {
             return Err(Trouble { words: "the new image fails its self-test".to_owned(), transient: false });
         }
-        self.host.flash.confirm()?;
+        let flash = self.host.flash.clone();
+        let act = self.run.handle.confirm(async move { flash.confirm() }).await;
+        act.map_err(Trouble::of_act)??;
         self.tell("completed", Some(&slot)).await?;
         Ok(Next::End(RunEnd::Done(json!({ "slot": slot, "version": self.image.version }))))
     }
@@ -203,8 +220,11 @@ impl Update<'_> {
             let _ = self.host.flash.revert();
             tried = Some(slot.as_str());
         }
-        let _ = self.tell("failed", tried).await;
-        RunEnd::Permanent(trouble.words)
+        match self.tell("failed", tried).await {
+            // The twin would say for ever what was true before.
+            Err(untold) if self.run.attempt < 2 * ATTEMPTS => RunEnd::Transient(untold.words),
+            _ => RunEnd::Permanent(trouble.words),
+        }
     }
 
     async fn save(&self, step: &Step) -> Result<(), Trouble> {

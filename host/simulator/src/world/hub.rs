@@ -35,6 +35,8 @@ pub struct Hub {
     twin: Arc<Value>,
     /// How many patches have arrived.
     pub patches: u32,
+    /// Whether the operator was told that the job is cancelled, or that it is too late.
+    pub cancelled: bool,
 }
 
 impl Hub {
@@ -45,6 +47,7 @@ impl Hub {
             orders: orders.iter().map(order).collect(),
             twin: Arc::new(Value::Object(Default::default())),
             patches: 0,
+            cancelled: false,
         }
     }
 
@@ -89,5 +92,16 @@ impl Hub {
     /// Whether this job was promised to the operator.
     pub fn promised(&self, id: &JobId) -> bool {
         self.orders.iter().any(|order| matches!(&order.answer, Answer::Accepted(known) if known == id))
+    }
+}
+
+impl State {
+    /// The job that the operator wants cancelled now.
+    pub fn to_cancel(&self) -> Option<JobId> {
+        let due = self.world.cancel.is_some_and(|after| self.hub.patches >= after) && !self.hub.cancelled;
+        self.hub.orders.iter().filter(|_| due).find_map(|order| match &order.answer {
+            Answer::Accepted(id) => Some(id.clone()),
+            _ => None,
+        })
     }
 }

@@ -132,6 +132,10 @@ pub fn at_the_end(state: &State, seed: &Seed) -> Vec<String> {
     }
     let boots = state.image_in(&slot).map(|image| image.version.clone()).unwrap_or_default();
     jobs(state, &mut wrong);
+    if state.world.cancel.is_some() {
+        // How a cancelled update is told of is its plugin's affair, as far as it comes to that.
+        return wrong;
+    }
     twin(state, &slot, &boots, seed, &mut wrong);
     wrong
 }

@@ -46,6 +46,8 @@ pub struct World {
     pub flaky: bool,
     /// A restart is as a power cut: nobody syncs, nobody is asked to stop.
     pub abrupt: bool,
+    /// The operator cancels the job once so many patches have arrived.
+    pub cancel: Option<u32>,
     /// Every sync lies: the control, in which things must go wrong.
     pub lying: bool,
 }

@@ -16,6 +16,7 @@ fn world(name: &'static str, words: &'static str, orders: &[Image]) -> World {
         late: false,
         flaky: false,
         abrupt: false,
+        cancel: None,
         lying: false,
     }
 }
@@ -54,6 +55,14 @@ pub fn all() -> Vec<Arc<World>> {
             "an update after one that was corrupt",
             &[good("2.0.0").corrupt(), good("3.0.0")],
         ),
+        World {
+            cancel: Some(2),
+            ..world("cancel", "the operator cancels while the image is written", &[good("2.0.0")])
+        },
+        World {
+            cancel: Some(3),
+            ..world("cancel-late", "the operator cancels when the trial is armed", &[good("2.0.0")])
+        },
         World { lying: true, ..world("lying", "the control: every sync lies", &[good("2.0.0")]) },
     ];
     worlds.into_iter().map(Arc::new).collect()
