@@ -1,4 +1,5 @@
-//! A disk that fails and a process that is killed, at every flush, rename and write of an install.
+//! A disk that fails and a process that is killed, at every flush, rename and write of an install; where
+//! `HOTSHOE_TORTURE` is set, at every other call on a file too.
 //!
 //! `strace` makes the k-th such system call fail or kills the process there, for every k until there are no more.
 //! Afterwards another process must find what was acknowledged, and be able to do it all again. Without `strace` (or
@@ -7,6 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test may fail")]
 
 use std::{
+    io::Write as _,
     path::Path,
     process::{Command, Stdio},
     sync::Arc,
@@ -88,12 +90,11 @@ fn install(folder: &Path, done: &mut dyn FnMut(&'static str)) -> Result<(), Stri
 #[test]
 fn child_that_installs() {
     let Ok(folder) = std::env::var(CHILD) else { return };
-    let mut steps = Vec::new();
     let progress = Path::new(&folder).join("steps");
-    let result = install(Path::new(&folder), &mut |step| {
-        steps.push(step);
-        std::fs::write(&progress, steps.join(" ")).unwrap();
-    });
+    let mut progress = std::fs::OpenOptions::new().create(true).append(true).open(progress).unwrap();
+    // What is told stays told, whatever fails afterwards.
+    let result =
+        install(Path::new(&folder), &mut |step| progress.write_all(format!("{step} ").as_bytes()).unwrap());
     std::fs::write(Path::new(&folder).join("result"), format!("{result:?}")).unwrap();
 }
 
@@ -124,8 +125,26 @@ fn check(folder: &Path, steps: &str) {
     }
 }
 
-/// The calls that change what is on the disk. `strace` counts each of them by itself.
-const CALLS: [&str; 6] = ["fsync", "fdatasync", "renameat", "pwrite64", "fallocate", "ftruncate"];
+/// The calls that change what is on the disk, and how many of each there are at least. `strace` counts each of them by
+/// itself.
+const CALLS: [(&str, u32); 6] =
+    [("fsync", 20), ("fdatasync", 2), ("renameat", 7), ("pwrite64", 4), ("fallocate", 2), ("ftruncate", 2)];
+
+/// The others that a process makes on files, tried where `HOTSHOE_TORTURE` is set: each of them, too.
+const OTHERS: [(&str, u32); 7] = [
+    ("write", 4),
+    ("read", 4),
+    ("pread64", 4),
+    ("openat", 20),
+    ("unlinkat", 0),
+    ("mkdirat", 3),
+    ("statx", 4),
+];
+
+fn calls() -> Vec<(&'static str, u32)> {
+    let others = OTHERS.iter().filter(|_| std::env::var_os("HOTSHOE_TORTURE").is_some());
+    CALLS.iter().chain(others).copied().collect()
+}
 
 /// Installs with one fault at the k-th such call; `None` if strace cannot be had, else whether the fault was reached.
 fn with_fault(call: &str, fault: &str, k: u32) -> Option<bool> {
@@ -134,7 +153,7 @@ fn with_fault(call: &str, fault: &str, k: u32) -> Option<bool> {
     let status = Command::new("strace")
         .args(["-f", "-qq", "-o"])
         .arg(&log)
-        .args(["-e", &format!("trace={}", CALLS.join(","))])
+        .args(["-e", &format!("trace={call}")])
         .args(["-e", &format!("inject={call}:{fault}:when={k}")])
         .arg(std::env::current_exe().unwrap())
         .args(["--exact", "child_that_installs", "--test-threads=1"])
@@ -166,7 +185,7 @@ fn with_fault(call: &str, fault: &str, k: u32) -> Option<bool> {
 
 fn at_every_call(fault: &str) {
     let mut reached = Vec::new();
-    for call in CALLS {
+    for (call, least) in calls() {
         let mut k = 1;
         loop {
             match with_fault(call, fault, k) {
@@ -178,20 +197,10 @@ fn at_every_call(fault: &str) {
                 Some(false) => break,
             }
         }
+        assert!(k > least, "only {} of {call} were reached: does an install still use it?", k - 1);
         reached.push((call, k - 1));
     }
     eprintln!("{fault}: {reached:?}");
-    let at_least = [
-        ("fsync", 20),
-        ("fdatasync", 2),
-        ("renameat", 7),
-        ("pwrite64", 4),
-        ("fallocate", 2),
-        ("ftruncate", 2),
-    ];
-    for ((call, count), (_, least)) in reached.iter().zip(at_least) {
-        assert!(*count >= least, "only {count} of {call} were reached: does an install still use it?");
-    }
 }
 
 #[test]
