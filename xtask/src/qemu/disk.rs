@@ -88,6 +88,15 @@ impl Disk {
         Ok(disk)
     }
 
+    pub(super) fn kernel(&self) -> &Path {
+        &self.kernel
+    }
+
+    /// What all initial file systems have in common.
+    pub(super) fn initramfs_file(&self) -> PathBuf {
+        self.folder.join("common.cpio")
+    }
+
     pub(super) fn file(&self) -> &Path {
         &self.disk
     }

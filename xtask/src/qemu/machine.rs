@@ -2,14 +2,13 @@
 
 use std::{
     io::{BufRead as _, BufReader},
+    path::Path,
     process::{Child, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
-
-use super::disk::Disk;
 
 pub(super) struct Machine {
     process: Child,
@@ -18,16 +17,16 @@ pub(super) struct Machine {
 }
 
 impl Machine {
-    pub(super) fn start(disk: &Disk) -> Result<Self> {
-        let drive = |file: &std::path::Path, read_only: bool| {
-            let read_only = if read_only { ",readonly=on" } else { "" };
-            format!("file={},format=raw,if=virtio{read_only}", file.display())
-        };
+    /// Starts with these drives: how each is attached, and its file.
+    pub(super) fn start(drives: &[(&str, &Path)]) -> Result<Self> {
         // Emulated: what accelerates on one machine does not work on the next.
-        let mut process = Command::new("qemu-system-x86_64")
-            .args(["-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "none", "-net", "none"])
+        let mut command = Command::new("qemu-system-x86_64");
+        command.args(["-accel", "tcg", "-m", "512", "-display", "none", "-monitor", "none", "-net", "none"]);
+        for (how, file) in drives {
+            command.arg("-drive").arg(format!("file={},format=raw,{how}", file.display()));
+        }
+        let mut process = command
             .args(["-serial", "stdio"])
-            .args(["-drive", &drive(disk.file(), false), "-drive", &drive(disk.next_file(), true)])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

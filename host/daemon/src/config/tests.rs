@@ -300,3 +300,17 @@ fn examples_and_their_policy_are_read() {
     let policy = hotshoe_core::policy::parse(&read("policy.toml")).unwrap();
     assert_eq!(policy.firmware.unsigned, hotshoe_core::policy::Unsigned::Deny);
 }
+
+#[test]
+fn the_examples_of_boot_loaders_can_be_used() {
+    let examples = [
+        (include_str!("../../../../examples/device/u-boot/device-flash.toml"), 2),
+        (include_str!("../../../../examples/device/grub/device-flash.toml"), 1),
+        (include_str!("../../../../examples/device/systemd-boot/device-flash.toml"), 1),
+    ];
+    for (example, parts) in examples {
+        let flash = load(&format!("{SMALLEST}{example}")).unwrap().flash.unwrap();
+        assert_eq!((flash.slots.len(), flash.slots[1].parts.len()), (2, parts), "{example}");
+        assert_ne!(flash.boot, BootEntry::File);
+    }
+}
