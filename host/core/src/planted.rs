@@ -74,6 +74,11 @@ bugs! {
     OtherImageResumed: "what is there of another image counts as part of this one",
     WriteErrorSkipped: "a piece that could not be written is skipped",
     LeaseIgnored: "a staging whose job has let go writes on",
+    // Receiving.
+    ChunkUnchecked: "a chunk is written without being verified",
+    CopyUnchecked: "a chunk of the running slot is taken without being verified",
+    FoundUnchecked: "what stands in the slot after a cut counts without being verified",
+    TreeUnchecked: "the hashes of chunks are believed without the signed root",
     // Jobs.
     ReplyBeforeStore: "a caller is told before the job is on the disk",
     JobStoreOnce: "a job whose record the disk refused goes on without it",
@@ -84,6 +89,7 @@ bugs! {
     RestartedUnseen: "a restart that happened is taken for one that did not",
     FallBackUnseen: "a job is told that its trial runs though the boot loader fell back",
     ReadyLost: "a job that was accepted and never begun is not taken up",
+    CancelUnstored: "a cancel is taken and not stored",
     // The twin.
     OutboxUnstored: "a report is sent and not stored",
     OutboxForgets: "a report is forgotten when it is sent, not when it is acknowledged",

@@ -15,6 +15,7 @@
 
 use super::machine::{Effect, RunEnd, ready, shortened};
 use super::{Cancel, Job, State, Wake};
+use crate::planted::{self, Bug};
 
 /// Whether it was cancelled, and may have ended of it.
 pub(super) fn is_cancelled(job: &Job) -> bool {
@@ -31,6 +32,9 @@ pub(super) fn order(job: Job) -> (Job, Vec<Effect>) {
         State::Waiting { .. } | State::Restarting { .. } => ready(job, Wake::Interrupted),
         _ => job,
     };
+    if planted::on(Bug::CancelUnstored) {
+        return (job, vec![]);
+    }
     (job, vec![Effect::Store])
 }
 

@@ -8,7 +8,10 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use hotshoe_core::image::{Runs, Tree, bytes_of};
+use hotshoe_core::{
+    image::{Runs, Tree, bytes_of},
+    planted::{self, Bug},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -41,7 +44,9 @@ pub(super) fn find(
         let mut right: Runs = std::iter::once(piece).collect();
         // A slot that cannot be read where nothing was written yet is no reason not to write to it.
         let Ok(wrong) = reader.wrong(tree, &right) else { break };
-        right.subtract(&wrong);
+        if !planted::on(Bug::FoundUnchecked) {
+            right.subtract(&wrong);
+        }
         misses = if right.is_empty() { misses + 1 } else { 0 };
         found.union(&right);
         if misses == MISSES {
@@ -70,7 +75,8 @@ pub(super) fn copy(
         return Ok(0);
     }
     let verdict = Arc::default();
-    let mut sink = Sink::new(Arc::clone(staging), Some(Arc::clone(tree)), Arc::clone(&verdict));
+    let checked = (!planted::on(Bug::CopyUnchecked)).then(|| Arc::clone(tree));
+    let mut sink = Sink::new(Arc::clone(staging), checked, Arc::clone(&verdict));
     let mut keeper = Keeper::new(Arc::clone(staging), Some(Arc::clone(tree)), settings, Arc::default());
     let mut buffer = Buffer::new(CHUNK_BYTES.saturating_mul(BATCH as usize));
     running.volume.hint(Hint::ReadAhead);

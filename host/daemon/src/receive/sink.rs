@@ -4,7 +4,10 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use hotshoe_core::image::{CHUNK, Tree, chunks};
+use hotshoe_core::{
+    image::{CHUNK, Tree, chunks},
+    planted::{self, Bug},
+};
 
 use super::zstd::{Decoder, FRAME, Frame};
 use crate::{
@@ -107,7 +110,9 @@ impl Sink {
         // Where the good ones that were not written yet begin and end.
         let (mut from, mut to) = (0, 0);
         for ((chunk, piece), wanted) in run.zip(bytes.chunks(CHUNK_BYTES)).zip(wanted) {
-            let good = wanted && self.tree.as_ref().is_none_or(|tree| tree.verifies(chunk, piece));
+            let good = wanted
+                && (self.tree.as_ref().is_none_or(|tree| tree.verifies(chunk, piece))
+                    || planted::on(Bug::ChunkUnchecked));
             if wanted && !good {
                 bad.push(chunk);
             }

@@ -12,6 +12,7 @@ use std::{io, ops::Range, sync::Arc};
 use hotshoe_core::{
     digest::Digest,
     image::{CHUNK, Runs, Tree, bytes_of, chunks},
+    planted::{self, Bug},
 };
 
 use super::{Staging, WRITE_BACK_STEP};
@@ -77,7 +78,11 @@ impl Unsynced {
     /// # Errors
     /// The disk's. Everything that was not durable before is lost then: tell [`Staging::sync_failed`].
     pub fn sync(&self) -> io::Result<()> {
-        self.volume.sync()
+        if planted::on(Bug::JournalFirst) {
+            return Ok(());
+        }
+        let synced = self.volume.sync();
+        if planted::on(Bug::FlushFailureIgnored) { Ok(()) } else { synced }
     }
 
     /// Which they are.
@@ -215,10 +220,14 @@ impl Staging {
         if let Some(direct) = self.direct.as_ref().filter(|_| Buffer::fits(bytes)) {
             match direct.write_at(bytes, offset) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
+                Err(_) if planted::on(Bug::WriteErrorSkipped) => return Ok(()),
                 written => return written.map_err(self.cannot("write to")),
             }
         }
-        self.volume.write_at(bytes, offset).map_err(self.cannot("write to"))?;
+        let written = self.volume.write_at(bytes, offset);
+        if !planted::on(Bug::WriteErrorSkipped) {
+            written.map_err(self.cannot("write to"))?;
+        }
         let Some(chunks) = &mut self.chunks else { return Ok(()) };
         let end = offset.saturating_add(bytes.len() as u64);
         chunks.early = if chunks.early.end == offset { chunks.early.start..end } else { offset..end };

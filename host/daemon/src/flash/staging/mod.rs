@@ -10,7 +10,10 @@ mod seal;
 
 use std::sync::Arc;
 
-use hotshoe_core::policy::Unsigned;
+use hotshoe_core::{
+    planted::{self, Bug},
+    policy::Unsigned,
+};
 
 use super::{Assurance, FlashError, Inner, PartConfig, record::SlotRecord};
 use crate::{
@@ -96,7 +99,10 @@ impl Staging {
         let lease = flash.slot(&self.slot.name)?.lease();
         self.current(lease.generation)?;
         let action = || format!("write to slot {:?}", self.slot.name);
-        self.volume.write_at(bytes, self.written).map_err(FlashError::io(action()))?;
+        let written = self.volume.write_at(bytes, self.written);
+        if !planted::on(Bug::WriteErrorSkipped) {
+            written.map_err(FlashError::io(action()))?;
+        }
         self.written = needed;
         if needed.saturating_sub(self.handed_over) >= WRITE_BACK_STEP {
             let length = needed.saturating_sub(self.handed_over);
@@ -164,7 +170,7 @@ impl Staging {
 
     /// Whether this staging is the slot's last one, and its job still holds it.
     fn current(&self, generation: u64) -> Result<(), FlashError> {
-        if generation == self.generation {
+        if generation == self.generation || planted::on(Bug::LeaseIgnored) {
             return Ok(());
         }
         let text = format!("slot {:?} was staged anew or let go of; open it again", self.slot.name);
@@ -210,7 +216,10 @@ impl Staging {
 
     /// Makes what is written durable, and then says so. In this order. The lease is held by the caller.
     fn flush(&mut self) -> Result<(), FlashError> {
-        if let Err(error) = self.volume.sync() {
+        let synced = if planted::on(Bug::JournalFirst) { Ok(()) } else { self.volume.sync() };
+        if let Err(error) = synced
+            && !planted::on(Bug::FlushFailureIgnored)
+        {
             // The kernel has dropped what it could not write: only what was flushed before is there.
             self.written = self.record.written;
             self.handed_over = self.written;
