@@ -12,5 +12,5 @@ wit_bindgen::generate!({
     default_bindings_module: "hotshoe_guest::bindings",
     export_macro_name: "export_component",
     additional_derives: [PartialEq, Eq],
-    additional_derives_ignore: ["artifact", "staging", "job"],
+    additional_derives_ignore: ["artifact", "source", "staging", "job"],
 });

@@ -172,6 +172,17 @@ impl Fetch {
         self
     }
 
+    /// Says what the file will be, before a byte of it is fetched: by signed metadata, by the digest given here, or
+    /// for firmware by the one beside the file where the device's policy goes by that. None where nobody says:
+    /// such a file is fetched to be known.
+    ///
+    /// What it returns is for [`Staging::receive`](crate::flash::Staging::receive), in this run.
+    pub fn resolve(self) -> Result<Option<Source>, Error> {
+        let Fetch { url, digest, size, purpose } = self;
+        let source = host::download::resolve(&raw::Request { url, digest, size, purpose })?;
+        Ok(source.map(Source))
+    }
+
     /// Fetches the file. Returns when it is whole, verified and durable, which may take long.
     ///
     /// Idempotent and resumable: after an interruption of any kind the same request goes on where the bytes on
@@ -180,6 +191,27 @@ impl Fetch {
         let Fetch { url, digest, size, purpose } = self;
         let artifact = host::download::fetch(&raw::Request { url, digest, size, purpose })?;
         Ok(Artifact(artifact))
+    }
+}
+
+/// A file that is known before it is fetched. Good for the run that resolved it.
+#[derive(Debug)]
+pub struct Source(pub(crate) host::download::Source);
+
+impl Source {
+    /// What its bytes will hash to: the digest to open the staging with.
+    pub fn digest(&self) -> String {
+        self.0.digest()
+    }
+
+    /// How many bytes there will be, where somebody says so.
+    pub fn size(&self) -> Option<u64> {
+        self.0.size()
+    }
+
+    /// The version that is signed for it, where one is.
+    pub fn version(&self) -> Option<String> {
+        self.0.version()
     }
 }
 

@@ -4,11 +4,23 @@
 //! # fn run() -> Result<(), hotshoe_guest::Failure> {
 //! use hotshoe_guest::{download, flash};
 //!
-//! let image = download::firmware("https://example.com/image.img").fetch()?;
+//! let image = download::firmware("https://example.com/image.img");
 //! let slot = flash::spare()?.name;
-//! let staging = flash::Staging::open(&slot, &image.digest())?;
-//! staging.append_artifact(&image)?;
-//! staging.seal("2.8.5")?;
+//! match image.clone().resolve()? {
+//!     // Known beforehand: straight from the network into the slot.
+//!     Some(source) => {
+//!         let staging = flash::Staging::open(&slot, &source.digest())?;
+//!         staging.receive(&source)?;
+//!         staging.seal("2.8.5")?;
+//!     }
+//!     // Known once it is here: by way of the artifact store.
+//!     None => {
+//!         let image = image.fetch()?;
+//!         let staging = flash::Staging::open(&slot, &image.digest())?;
+//!         staging.append_artifact(&image)?;
+//!         staging.seal("2.8.5")?;
+//!     }
+//! }
 //! flash::activate(&slot)?;
 //! # Ok(()) }
 //! ```
@@ -17,10 +29,10 @@ use std::fmt;
 use std::time::Duration;
 
 use crate::bindings::hotshoe::plugin::flash as raw;
-use crate::download::Artifact;
+use crate::download::{self, Artifact, Source};
 use crate::host;
 
-pub use crate::bindings::hotshoe::plugin::flash::{Content, Slot};
+pub use crate::bindings::hotshoe::plugin::flash::{Content, Group, Slot};
 
 /// Why a slot was not touched.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -117,6 +129,53 @@ impl From<raw::Error> for Error {
     }
 }
 
+/// Why an image did not come whole into a slot. What came of it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReceiveError {
+    /// It could not be had.
+    Download(download::Error),
+    /// It could not be written.
+    Flash(Error),
+}
+
+impl ReceiveError {
+    /// Whether a retry can help. It goes on where this one ended.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            ReceiveError::Download(error) => error.is_transient(),
+            ReceiveError::Flash(error) => error.is_transient(),
+        }
+    }
+
+    /// A short name for the case, for programs that read the twin.
+    pub fn code(&self) -> &'static str {
+        match self {
+            ReceiveError::Download(error) => error.code(),
+            ReceiveError::Flash(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for ReceiveError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ReceiveError::Download(error) => error.fmt(formatter),
+            ReceiveError::Flash(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for ReceiveError {}
+
+impl From<raw::ReceiveError> for ReceiveError {
+    fn from(error: raw::ReceiveError) -> ReceiveError {
+        match error {
+            raw::ReceiveError::Download(error) => ReceiveError::Download(error.into()),
+            raw::ReceiveError::Flash(error) => ReceiveError::Flash(error.into()),
+        }
+    }
+}
+
 /// The slots, in the order of the device's configuration.
 pub fn slots() -> Result<Vec<Slot>, Error> {
     Ok(host::flash::slots()?)
@@ -127,6 +186,22 @@ pub fn spare() -> Result<Slot, Error> {
     slots()?
         .into_iter()
         .find(|slot| !slot.running)
+        .ok_or_else(|| Error::UnknownSlot("the device has no slot but the one it runs from".to_owned()))
+}
+
+/// The groups of slots that are armed, booted and confirmed together, in the order of the device's configuration. A
+/// slot that belongs to none is a group of its own.
+pub fn groups() -> Result<Vec<Group>, Error> {
+    Ok(host::flash::groups()?)
+}
+
+/// The first group of slots that the device does not run from: where the next images go.
+pub fn spare_group() -> Result<Group, Error> {
+    let slots = slots()?;
+    let runs = |part: &String| slots.iter().any(|slot| slot.name == *part && slot.running);
+    groups()?
+        .into_iter()
+        .find(|group| !group.parts.iter().any(runs))
         .ok_or_else(|| Error::UnknownSlot("the device has no slot but the one it runs from".to_owned()))
 }
 
@@ -155,8 +230,8 @@ pub fn activate_if_allowed(slot: &str) -> Result<Activation, Error> {
     })
 }
 
-/// Arms one trial boot of a sealed slot. Durable when it returns; arming it again is well. What the device's policy puts
-/// off is [`Error::Busy`]; [`activate_if_allowed`] tells when to ask again.
+/// Arms one trial boot of a sealed slot, or of a group whose parts are all sealed. Durable when it returns; arming it again
+/// is well. What the device's policy puts off is [`Error::Busy`]; [`activate_if_allowed`] tells when to ask again.
 pub fn activate(slot: &str) -> Result<(), Error> {
     Ok(host::flash::activate(slot)?)
 }
@@ -196,6 +271,15 @@ impl Staging {
     /// Appends what is missing of a file, within the host: no byte passes through the plugin.
     pub fn append_artifact(&self, artifact: &Artifact) -> Result<u64, Error> {
         Ok(self.0.append_artifact(&artifact.0)?)
+    }
+
+    /// Receives what is missing of an image straight from where it can be had, within the host: nothing is stored on
+    /// the way. Returns what [`written`](Staging::written) does then: all of the image.
+    ///
+    /// The staging must have been opened with the digest of the source. Cut off in any way, the same call goes on
+    /// where it was, to the chunk where a hash tree is signed for the image.
+    pub fn receive(&self, source: &Source) -> Result<u64, ReceiveError> {
+        Ok(self.0.receive(&source.0)?)
     }
 
     /// Reads the image back, compares it with the digest and marks the slot as holding this version. Durable

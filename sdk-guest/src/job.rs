@@ -235,7 +235,15 @@ macro_rules! failure_from {
     };
 }
 
-failure_from!(SaveError, download::Error, flash::Error, report::Error, storage::Error, telemetry::Error);
+failure_from!(
+    SaveError,
+    download::Error,
+    flash::Error,
+    flash::ReceiveError,
+    report::Error,
+    storage::Error,
+    telemetry::Error
+);
 
 impl SaveError {
     /// Whether a retry can help.

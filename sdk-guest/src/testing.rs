@@ -54,7 +54,7 @@ use serde_json::{Map, Value, json};
 use self::manifest::Manifest;
 use self::state::{Killed, State};
 use crate::bindings::hotshoe::plugin::types;
-use crate::{Decision, JobSpec, Plugin, Rejection, Reply, Request, Response};
+use crate::{Decision, JobSpec, Plugin, RawCheckpoint, Rejection, Reply, Request, Response};
 
 pub use self::jobs::End;
 pub use self::slots::Image;
@@ -114,12 +114,27 @@ impl Device {
         })
     }
 
+    /// Serves a firmware image that a repository has signed, with this version.
+    #[must_use]
+    pub fn with_signed_file(self, url: &str, bytes: &[u8], version: Option<&str>) -> Device {
+        self.with_file(url, bytes).with(|state| {
+            state.signed.insert(url.to_owned(), version.map(str::to_owned));
+        })
+    }
+
     /// Answers a URL with a status. A URL that nobody names is answered with 404.
     #[must_use]
     pub fn with_status(self, url: &str, status: u16) -> Device {
         self.with(|state| {
             state.files.insert(url.to_owned(), Err(status));
         })
+    }
+
+    /// Gives the device groups of slots: of each the name, and its parts by name and size in bytes. It runs from the
+    /// first. Parts are told as `group/part`.
+    #[must_use]
+    pub fn with_groups(self, groups: &[(&str, &[(&str, u64)])]) -> Device {
+        self.with(|state| state.slots = slots::Slots::grouped(groups))
     }
 
     /// Gives the device slots, by name and size in bytes. It runs from the first.
@@ -254,6 +269,14 @@ impl Device {
             state.slots.release(id);
         }
         end
+    }
+
+    /// Gives a job the checkpoint of another version, as the host does once the plugin has adopted it.
+    pub fn adopt<P: Plugin>(&self, id: &str, from: &str, checkpoint: RawCheckpoint) -> Result<(), String> {
+        let taken = self.enter(|| P::adopt(from, Some(checkpoint)));
+        let taken = taken.unwrap_or_else(|| Err("the call was cut short".to_owned()))?;
+        self.state.borrow_mut().jobs.record(id).checkpoint = taken;
+        Ok(())
     }
 
     /// Runs a job until it has ended, restarting the device when it asks for that.

@@ -250,6 +250,45 @@ fn a_slot_is_sealed_by_what_is_in_it_and_boots_on_trial() {
 }
 
 #[test]
+fn what_is_known_before_it_is_fetched_goes_straight_into_its_slot() {
+    let (signed, other) = ("https://a.example.com/files/signed.img", "https://a.example.com/files/other.img");
+    let parts: &[(&str, u64)] = &[("kernel", 4), ("root", 64)];
+    let device = Device::new()
+        .with_signed_file(signed, b"image", Some("2.0.0"))
+        .with_file(other, b"some")
+        .with_groups(&[("a", parts), ("b", parts)]);
+    device.within(|| {
+        assert!(download::firmware(other).resolve().unwrap().is_none(), "nobody says what it is");
+        let group = flash::spare_group().unwrap();
+        assert_eq!((group.name.as_str(), group.parts.join(" ").as_str()), ("b", "b/kernel b/root"));
+        let root = download::firmware(signed).resolve().unwrap().expect("it is signed");
+        assert_eq!((root.size(), root.version().as_deref()), (Some(5), Some("2.0.0")));
+        let early = flash::Staging::open("b/root", &root.digest()).unwrap_err();
+        assert!(matches!(early, flash::Error::Busy(text) if text.contains("b/kernel comes before")));
+
+        let kernel = download::firmware(other).fetch().unwrap();
+        let kernel =
+            download::firmware(other).digest(kernel.digest()).resolve().unwrap().expect("by its digest");
+        let staging = flash::Staging::open("b/kernel", &kernel.digest()).unwrap();
+        let wrong = staging.receive(&root).unwrap_err();
+        assert_eq!((wrong.code(), wrong.is_transient()), ("digestMismatch", true));
+        assert_eq!(staging.receive(&kernel), Ok(4));
+        staging.seal("2.0.0").unwrap();
+        assert!(matches!(flash::activate("b"), Err(flash::Error::NotSealed(part)) if part == "b/root"));
+
+        let staging = flash::Staging::open("b/root", &root.digest()).unwrap();
+        assert_eq!((staging.receive(&root), staging.receive(&root)), (Ok(5), Ok(5)));
+        staging.seal("2.0.0").unwrap();
+        flash::activate("b").unwrap();
+    });
+    assert_eq!(device.fetched(signed), 5, "what is there is not fetched again");
+    device.restart();
+    assert!(
+        device.slot("b/kernel").running && device.slot("b/root").running && !device.slot("a/root").running
+    );
+}
+
+#[test]
 fn what_was_written_wrong_is_not_sealed() {
     let device = Device::new().with_slots(&[("a", 16), ("b", 16)]);
     device.within(|| {

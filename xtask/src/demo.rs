@@ -12,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::{
     guests,
@@ -55,7 +55,9 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     stand.await_device()?;
 
     let name = image.file_name().context("the image has no file name")?.to_string_lossy().into_owned();
-    step(&format!("signing {name}, {size} bytes, into a repository of its own (hotshoe repo add, publish)"));
+    step(&format!(
+        "signing {name}, {size} bytes, into a repository of its own, its hash tree beside it (hotshoe repo add, publish)"
+    ));
     let url = stand.publish(&image, "2.0.0")?;
     if arguments.swap {
         swap::during_update(&stand, &url)?;
@@ -68,7 +70,10 @@ pub(crate) fn run_demo(arguments: &Arguments) -> Result<()> {
     if !same_start(&image, &stand.slot("b"))? {
         bail!("slot b does not hold the image; {}", stand.device_log());
     }
-    step("the slot holds the image byte for byte; the twin's reported properties:");
+    let stored = bytes_below(&folder.path().join("device/state/artifacts"))?;
+    ensure!(stored == 0, "{stored} bytes of the image were stored on the way; {}", stand.device_log());
+    step("the slot holds the image byte for byte; it came straight from the network, checked chunk by chunk");
+    step("the twin's reported properties:");
     let mut reported = stand.reported()?;
     if let Some(reported) = reported.as_object_mut() {
         reported.remove("$metadata");
@@ -91,6 +96,17 @@ fn prepare_image(folder: &Path, given: Option<&Path>) -> Result<PathBuf> {
     let image = folder.join("firmware-2.0.0.img");
     make_image(&image, 64)?;
     Ok(image)
+}
+
+/// The size of all files below a directory.
+fn bytes_below(directory: &Path) -> Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { bytes_below(&entry.path())? } else { metadata.len() };
+    }
+    Ok(bytes)
 }
 
 /// Whether the slot begins with the image.

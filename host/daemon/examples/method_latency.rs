@@ -19,11 +19,12 @@ use hotshoe_core::{
 use hotshoed::{
     artifact::ArtifactStore,
     capability::{DeviceFacts, Services},
-    fetch::{FetchSettings, Fetcher},
+    fetch::{FetchSettings, Fetcher, Scheme},
     flash::Flash,
     gate::Gate,
     hub::{Desired, Outbox, Telemetry},
     plugin::{Engine, EngineSettings, Plugin, Reply},
+    receive::{ReceiveSettings, Receiver, Web},
     state::StateDir,
     trust::Repositories,
 };
@@ -78,6 +79,8 @@ async fn mount(arguments: &Arguments, folder: &tempfile::TempDir) -> Result<Plug
     let roots = Arc::new(rustls::RootCertStore::empty());
     let flash = Flash::open(Arc::new(dir("flash")?), Vec::new())?;
     let services = Services {
+        web: Web::new(Arc::clone(&roots), &FetchSettings::default(), Scheme::Https)?,
+        receiver: Receiver::new(ReceiveSettings::default()),
         fetcher: Fetcher::new(store, roots, FetchSettings::default())?,
         gate: Gate::wide_open(&state.subdirectory("gate")?, &flash)?,
         flash,

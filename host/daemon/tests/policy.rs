@@ -91,7 +91,7 @@ async fn a_download_under_way_is_cancelled_and_the_next_order_is_carried_out() {
     let world = World::start(Setting::default()).await;
     world.files.hold_after(2 * 1024 * 1024);
     world.order_update().await;
-    world.device.until_phase(Phase::Fetching).await;
+    world.device.until_phase(Phase::Receiving).await;
     support::until("some of the image has come", || world.files.passed() > 1024 * 1024).await;
     let id = cancel(&world).await;
     assert_cancelled(&world, &id).await;
@@ -102,8 +102,9 @@ async fn a_download_under_way_is_cancelled_and_the_next_order_is_carried_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_on_its_way_into_the_slot_is_cancelled() {
-    let world = World::start(Setting { image: 96 * 1024 * 1024, ..Setting::default() }).await;
-    world.order_update().await;
+    let setting = Setting { image: 96 * 1024 * 1024, unsigned: "allow", ..Setting::default() };
+    let world = World::start(setting).await;
+    world.update_by(world.order_unknown()).await;
     world.device.until_phase(Phase::Staging).await;
     let id = cancel(&world).await;
     assert_cancelled(&world, &id).await;

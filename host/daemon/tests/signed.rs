@@ -6,21 +6,11 @@
 
 mod support;
 
-use std::path::Path;
-use std::process::Stdio;
-
 use serde_json::{Value, json};
-use support::{Setting, World};
+use support::{Setting, World, repo};
 
 const NAME: &str = "test.misbehaving";
 const KEY: &str = "test/misbehaving";
-
-async fn repo(program: &Path, repository: &Path, words: &[&str]) {
-    let mut command = tokio::process::Command::new(program);
-    command.arg("repo").args(words).arg("--repo").arg(repository).stdin(Stdio::null());
-    let output = command.output().await.unwrap();
-    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
 
 fn version(number: &'static str) -> impl FnOnce(String) -> String {
     move |manifest| manifest.replace("version = \"0.1.0\"", &format!("version = \"{number}\""))
@@ -30,14 +20,13 @@ fn version(number: &'static str) -> impl FnOnce(String) -> String {
 async fn what_is_signed_goes_live_whichever_way_it_comes() {
     let setting = Setting { unsigned_plugins: "deny", plugins: vec!["test-guest"], ..Setting::default() };
     let mut world = World::start(setting).await;
-    let hotshoe = Path::new(env!("CARGO_BIN_EXE_hotshoed")).with_file_name("hotshoe");
     let repository = world.path("images/repo");
-    repo(&hotshoe, &repository, &["init"]).await;
+    repo(&repository, &["init"]).await;
     for number in ["0.2.0", "0.3.0", "0.4.0"] {
         let file = world.device.version_of("test-guest", &format!("{number}.wasm"), version(number));
-        repo(&hotshoe, &repository, &["add", file.to_str().unwrap()]).await;
+        repo(&repository, &["add", file.to_str().unwrap()]).await;
     }
-    repo(&hotshoe, &repository, &["publish"]).await;
+    repo(&repository, &["publish"]).await;
 
     world.device.power_off();
     let config = world.device.path("device.toml");

@@ -53,7 +53,7 @@ async fn swap_at(percent: u64, manner: Manner, direction: Direction) {
     let held = size as u64 * percent / 100;
     world.files.hold_after(held);
     world.order_update().await;
-    world.device.until_phase(Phase::Fetching).await;
+    world.device.until_phase(Phase::Receiving).await;
     until("that much of the image has come", || world.files.passed() >= held).await;
     world.device.hotshoe(&["plugin", "install", second.1.to_str().unwrap()]).await;
     live(&world, second.0).await;

@@ -9,6 +9,33 @@ mod support;
 use serde_json::json;
 use support::{Phase, Setting, World, until};
 
+const PHASES: [Phase; 7] = [
+    Phase::Receiving,
+    Phase::Sealing,
+    Phase::Storing,
+    Phase::Fetched,
+    Phase::Staging,
+    Phase::Booting,
+    Phase::Confirming,
+];
+
+/// A world, and an update ordered in it that is held in the middle of its image if it is to be met there.
+async fn under_way(phase: Phase) -> World {
+    let by_store = matches!(phase, Phase::Storing | Phase::Fetched | Phase::Staging);
+    let unsigned = if by_store { "allow" } else { "digest" };
+    let world = World::start(Setting { unsigned, ..Setting::default() }).await;
+    let coming = matches!(phase, Phase::Storing | Phase::Receiving);
+    if coming {
+        world.files.hold_after(2 * 1024 * 1024);
+    }
+    world.update_by(if by_store { world.order_unknown() } else { world.order() }).await;
+    world.device.until_phase(phase).await;
+    if coming {
+        until("some of the image has come", || world.files.passed() > 1024 * 1024).await;
+    }
+    world
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_update_completes_and_the_slot_is_byte_identical() {
     let world = World::start(Setting::default()).await;
@@ -22,17 +49,8 @@ async fn an_update_completes_and_the_slot_is_byte_identical() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_killed_in_each_phase_goes_on() {
-    for phase in [Phase::Fetching, Phase::Fetched, Phase::Staging, Phase::Booting, Phase::Confirming] {
-        let world = World::start(Setting::default()).await;
-        world.files.hold_after(2 * 1024 * 1024);
-        world.order_update().await;
-        if phase != Phase::Fetching {
-            world.files.release();
-        }
-        world.device.until_phase(phase).await;
-        if phase == Phase::Fetching {
-            until("some of the image has come", || world.files.passed() > 1024 * 1024).await;
-        }
+    for phase in PHASES {
+        let world = under_way(phase).await;
         world.device.kill().await;
         world.files.release();
         world.assert_updated().await;
@@ -41,14 +59,8 @@ async fn a_host_killed_in_each_phase_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_power_cut_in_each_phase_before_the_restart_goes_on() {
-    for phase in [Phase::Fetching, Phase::Fetched, Phase::Staging] {
-        let world = World::start(Setting::default()).await;
-        world.files.hold_after(2 * 1024 * 1024);
-        world.order_update().await;
-        if phase != Phase::Fetching {
-            world.files.release();
-        }
-        world.device.until_phase(phase).await;
+    for phase in [Phase::Receiving, Phase::Sealing, Phase::Storing, Phase::Fetched, Phase::Staging] {
+        let world = under_way(phase).await;
         world.device.power_cut();
         world.files.release();
         world.assert_updated().await;
@@ -57,14 +69,8 @@ async fn a_power_cut_in_each_phase_before_the_restart_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_cut_in_each_phase_goes_on_and_the_twin_ends_true() {
-    for phase in [Phase::Fetching, Phase::Fetched, Phase::Staging, Phase::Booting, Phase::Confirming] {
-        let world = World::start(Setting::default()).await;
-        world.files.hold_after(2 * 1024 * 1024);
-        world.order_update().await;
-        if phase != Phase::Fetching {
-            world.files.release();
-        }
-        world.device.until_phase(phase).await;
+    for phase in PHASES {
+        let world = under_way(phase).await;
         world.link.open(false);
         world.link.cut();
         world.files.cut();
@@ -78,7 +84,7 @@ async fn a_link_cut_in_each_phase_goes_on_and_the_twin_ends_true() {
 async fn a_new_image_that_does_not_come_up_is_told_as_rolled_back() {
     let world = World::start(Setting::default()).await;
     world.order_update().await;
-    world.device.until_phase(Phase::Staging).await;
+    world.device.until_phase(Phase::Receiving).await;
     world.device.hang(true);
     until("the new image hangs", || world.device.path("hung").exists()).await;
     world.device.hang(false);
@@ -94,7 +100,7 @@ async fn a_second_order_during_an_update_is_409_and_changes_nothing() {
     let world = World::start(Setting::default()).await;
     world.files.hold_after(1024 * 1024);
     world.order_update().await;
-    world.device.until_phase(Phase::Fetching).await;
+    world.device.until_phase(Phase::Receiving).await;
     let (status, answer) = world.call("firmwareUpdate", world.order()).await;
     assert_eq!((status, &answer["error"]["code"]), (409, &json!("laneTaken")), "{answer}");
     let jobs = world.status_when(|_| true).await["jobs"].clone();

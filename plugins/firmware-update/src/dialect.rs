@@ -152,7 +152,7 @@ fn python(news: News<'_>, now: &str) -> Value {
 fn iothub_dm(news: News<'_>, now: &str) -> Value {
     match news {
         News::Waiting { order, .. } => json!({
-            "status": "waiting", "fwPackageUri": order.uri, "startedWaitingTime": now, "error": null,
+            "status": "waiting", "fwPackageUri": order.shown_uri(), "startedWaitingTime": now, "error": null,
             "downloadCompleteTime": null, "startedApplyingImage": null, "lastFirmwareUpdate": null,
             "postponed": null,
         }),

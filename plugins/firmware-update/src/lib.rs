@@ -2,8 +2,9 @@
 //! section `firmware` of a later one.
 //!
 //! The method answers at once and announces a job; the job fetches the image, stages it in the spare slot, arms
-//! one trial boot, asks for a restart, and confirms what it finds running afterwards. No byte of the image
-//! passes through here. Which words the twin is told in is a setting of the device:
+//! one trial boot, asks for a restart, and confirms what it finds running afterwards. An image that is known before it
+//! is fetched goes straight from the network into its slot; several images go into the parts of one group, all or none.
+//! No byte of any passes through here. Which words the twin is told in is a setting of the device:
 //!
 //! ```toml
 //! [[plugins]]
@@ -15,6 +16,8 @@
 //! |---|---|
 //! | [`payload`] | what may a caller send, and what is it told when it may not |
 //! | [`update`] | what happens, in which order, and after an interruption |
+//! | `streamed` | how images come straight into their slots |
+//! | [`place`] | which slot is for which image |
 //! | [`dialect`] | what does the twin say |
 //! | [`section`] | what does a change of the desired properties do |
 //! | [`trouble`] | which errors are tried again, and what is told about the others |
@@ -23,7 +26,9 @@
 
 pub mod dialect;
 pub mod payload;
+pub mod place;
 pub mod section;
+mod streamed;
 pub mod trouble;
 pub mod update;
 
@@ -56,7 +61,7 @@ impl Plugin for FirmwareUpdate {
 
     fn adopt(from_version: &str, checkpoint: Option<RawCheckpoint>) -> Result<Option<RawCheckpoint>, String> {
         match checkpoint {
-            Some(checkpoint) if checkpoint.schema != update::Step::SCHEMA => Err(format!(
+            Some(checkpoint) if !update::Step::reads(checkpoint.schema) => Err(format!(
                 "the checkpoint of version {from_version} has schema {}, and this version reads {}",
                 checkpoint.schema,
                 update::Step::SCHEMA

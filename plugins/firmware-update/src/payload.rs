@@ -3,19 +3,31 @@
 //! The tutorials send three forms, and all are taken: an object, a *string* that holds that object as JSON
 //! text, and a bare URL. What the host would refuse later (`http`, no host) is refused here already, while the
 //! caller listens. Members that are not known are left alone: service apps send what they like.
+//!
+//! A device whose slots are groups of parts takes `images` in place of the one URL:
+//!
+//! ```json
+//! {"images": [{"part": "kernel", "fwPackageUri": "https://…"}, {"part": "root", "fwPackageUri": "https://…"}]}
+//! ```
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// The longest URL that is taken, in bytes. A string of the twin holds 4096.
 const URI_LIMIT: usize = 2048;
+/// The most images of one order.
+const IMAGES_LIMIT: usize = 16;
+/// The longest name of a part, in bytes.
+const PART_LIMIT: usize = 64;
 /// The longest version that is taken, in bytes.
 const VERSION_LIMIT: usize = 128;
 
 /// One update, as ordered.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {
-    /// Where the image is: an `https` URL.
+    /// Where the image is: an `https` URL. Empty where there are several, which versions of this plugin that know
+    /// nothing of parts must not take for one.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub uri: String,
     /// What it must hash to: `sha256:` or `blake3:` and 64 lower-case hexadecimal digits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -26,6 +38,53 @@ pub struct Order {
     /// What it calls itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<String>,
+    /// The images for the parts of a group; none where `uri` is the only one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<Image>,
+}
+
+/// The image for one part of a group.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Which part: `kernel` for the slot `a/kernel`.
+    pub part: String,
+    /// Where the image is: an `https` URL.
+    pub uri: String,
+    /// What it must hash to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// How many bytes it must have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// One image of an order, whichever form the order has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wanted<'order> {
+    pub(crate) part: Option<&'order str>,
+    pub(crate) uri: &'order str,
+    pub(crate) digest: Option<&'order str>,
+    pub(crate) size: Option<u64>,
+}
+
+impl Order {
+    /// The images that were ordered.
+    pub(crate) fn images(&self) -> Vec<Wanted<'_>> {
+        if self.images.is_empty() {
+            let Order { uri, digest, size, .. } = self;
+            return vec![Wanted { part: None, uri, digest: digest.as_deref(), size: *size }];
+        }
+        let mut images = Vec::new();
+        for Image { part, uri, digest, size } in &self.images {
+            images.push(Wanted { part: Some(part), uri, digest: digest.as_deref(), size: *size });
+        }
+        images
+    }
+
+    /// The URL for people: of the first image where there are several.
+    pub(crate) fn shown_uri(&self) -> &str {
+        self.images.first().map_or(&self.uri, |image| &image.uri)
+    }
 }
 
 /// Reads a method's payload. The error is a text for the caller.
@@ -40,6 +99,53 @@ pub fn parse(payload: &Value) -> Result<Order, String> {
 
 /// Reads the members of an object: a method's payload, or the desired section.
 pub fn from_members(members: &Map<String, Value>) -> Result<Order, String> {
+    let version = match text(members, &["version", "fwVersion"])? {
+        Some(version) => Some(self::version(version)?),
+        None => None,
+    };
+    match members.get("images") {
+        None | Some(Value::Null) => {
+            let (uri, digest, size) = file(members)?;
+            Ok(Order { uri, digest, size, version, images: Vec::new() })
+        }
+        Some(Value::Array(list)) => {
+            if text(members, &["fwPackageUri", "fwPackageURI"])?.is_some() {
+                return Err("the payload has fwPackageUri and images: send one of them".to_owned());
+            }
+            Ok(Order { uri: String::new(), digest: None, size: None, version, images: images(list)? })
+        }
+        Some(other) => Err(format!("images is {}, and it is an array of objects", shown(other))),
+    }
+}
+
+/// Reads the images for the parts of a group.
+fn images(list: &[Value]) -> Result<Vec<Image>, String> {
+    if list.is_empty() || list.len() > IMAGES_LIMIT {
+        return Err(format!("images has {} members, and 1 to {IMAGES_LIMIT} are taken", list.len()));
+    }
+    let mut images: Vec<Image> = Vec::new();
+    for (index, entry) in list.iter().enumerate() {
+        let image = image(entry).map_err(|fault| format!("images[{index}]: {fault}"))?;
+        if images.iter().any(|other| other.part == image.part) {
+            return Err(format!("images[{index}]: the part {:?} stands there twice", image.part));
+        }
+        images.push(image);
+    }
+    Ok(images)
+}
+
+fn image(entry: &Value) -> Result<Image, String> {
+    let Value::Object(members) = entry else {
+        return Err(format!("it is {}, and it is an object", shown(entry)));
+    };
+    let part = text(members, &["part"])?.filter(|part| (1..=PART_LIMIT).contains(&part.len()));
+    let part = part.ok_or_else(|| format!("part names the slot's part, in 1 to {PART_LIMIT} bytes"))?;
+    let (uri, digest, size) = file(members)?;
+    Ok(Image { part, uri, digest, size })
+}
+
+/// Reads what says where a file is and what it must be.
+fn file(members: &Map<String, Value>) -> Result<(String, Option<String>, Option<u64>), String> {
     let uri = text(members, &["fwPackageUri", "fwPackageURI"])?
         .ok_or_else(|| wanted("the payload has no fwPackageUri"))?;
     let digest = match text(members, &["digest", "fwPackageCheckValue"])? {
@@ -52,17 +158,14 @@ pub fn from_members(members: &Map<String, Value>) -> Result<Order, String> {
             format!("size is {}, and it is the number of bytes, a whole number over 0", shown(value))
         })?),
     };
-    let version = match text(members, &["version", "fwVersion"])? {
-        Some(version) => Some(self::version(version)?),
-        None => None,
-    };
-    Ok(Order { uri: self::uri(&uri)?, digest, size, version })
+    Ok((self::uri(&uri)?, digest, size))
 }
 
 /// Reads a string: JSON text of an object, or a bare URL.
 fn from_text(text: &str) -> Result<Order, String> {
     if !text.starts_with('{') {
-        return Ok(Order { uri: uri(text)?, digest: None, size: None, version: None });
+        let uri = uri(text)?;
+        return Ok(Order { uri, digest: None, size: None, version: None, images: Vec::new() });
     }
     let members: Map<String, Value> = serde_json::from_str(text)
         .map_err(|error| format!("the payload is a string that begins like JSON and is none: {error}"))?;
@@ -153,7 +256,7 @@ mod tests {
     const URI: &str = "https://example.com/image.img";
 
     fn bare() -> Order {
-        Order { uri: URI.to_owned(), digest: None, size: None, version: None }
+        Order { uri: URI.to_owned(), digest: None, size: None, version: None, images: Vec::new() }
     }
 
     #[test]
@@ -185,6 +288,35 @@ mod tests {
             json!({ "fwPackageURI": URI, "fwPackageCheckValue": digits, "size": 4096, "fwVersion": "2.8.5" });
         assert_eq!(parse(&section), Ok(full));
         assert_eq!(parse(&json!({ "fwPackageUri": URI, "digest": null, "note": [1] })), Ok(bare()));
+    }
+
+    #[test]
+    fn an_order_may_have_an_image_for_each_part() {
+        let images = json!([
+            { "part": "kernel", "fwPackageUri": URI, "size": 7 },
+            { "part": "root", "fwPackageURI": URI, "digest": "AB".repeat(32) },
+        ]);
+        let order = parse(&json!({ "images": images, "version": "2.0.0" })).unwrap();
+        assert_eq!((order.uri.as_str(), order.shown_uri(), order.images.len()), ("", URI, 2));
+        assert_eq!(order.images()[0], Wanted { part: Some("kernel"), uri: URI, digest: None, size: Some(7) });
+        assert_eq!(order.images[1].digest, Some(format!("sha256:{}", "ab".repeat(32))));
+        // A version of this plugin that knows nothing of parts finds no image in it, and takes none of them for all.
+        let input = serde_json::to_value(&order).unwrap();
+        assert!(input.get("uri").is_none() && serde_json::from_value::<Order>(input).unwrap() == order);
+        assert_eq!(bare().images(), [Wanted { part: None, uri: URI, digest: None, size: None }]);
+        for (payload, said) in [
+            (json!({ "images": [] }), "has 0 members"),
+            (json!({ "images": vec![images[0].clone(); 17] }), "1 to 16"),
+            (json!({ "images": { "kernel": URI } }), "it is an array"),
+            (json!({ "images": [URI] }), "images[0]: it is"),
+            (json!({ "images": [{ "fwPackageUri": URI }] }), "images[0]: part names"),
+            (json!({ "images": [{ "part": "kernel" }] }), "images[0]: the payload has no fwPackageUri"),
+            (json!({ "images": [images[0], images[0]] }), "\"kernel\" stands there twice"),
+            (json!({ "images": images, "fwPackageUri": URI }), "send one of them"),
+        ] {
+            let refusal = parse(&payload).unwrap_err();
+            assert!(refusal.contains(said), "{payload} was told {refusal:?}, and not {said:?}");
+        }
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn new(stage: Stage, code: &'static str, message: String, transient: bool) -> Trouble {
+    pub(crate) fn new(stage: Stage, code: &'static str, message: String, transient: bool) -> Trouble {
         Trouble { stage, code, message: shortened(&message), transient }
     }
 
@@ -62,6 +62,15 @@ impl From<download::Error> for Trouble {
 impl From<flash::Error> for Trouble {
     fn from(error: flash::Error) -> Trouble {
         Trouble::new(Stage::Apply, error.code(), error.to_string(), error.is_transient())
+    }
+}
+
+impl From<flash::ReceiveError> for Trouble {
+    fn from(error: flash::ReceiveError) -> Trouble {
+        match error {
+            flash::ReceiveError::Download(error) => error.into(),
+            flash::ReceiveError::Flash(error) => error.into(),
+        }
     }
 }
 

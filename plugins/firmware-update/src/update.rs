@@ -5,14 +5,17 @@
 //! after a power cut between the two it is told twice, never left out.
 //!
 //! ```text
-//!   – ─▶ Fetching ─▶ Fetched ─▶ Staging ─▶ Booting ═restart═▶ Confirming ─▶ completed
-//!                                            ║   ◀─power cut────┘
-//!                                            ╚═restart═▶ FellBack ─▶ rolledBack
+//!             ┌─▶ Receiving ─▶ Sealing ──────────┐
+//!   – ─▶ Fetching ─▶ Storing ─▶ Fetched ─▶ Staging ─┴▶ Booting ═restart═▶ Confirming ─▶ completed
+//!                                                     ║   ◀─power cut────┘
+//!                                                     ╚═restart═▶ FellBack ─▶ rolledBack
 //!   at any point, after an error that no retry helps: ─▶ failed
 //!   at any point, when an operator cancels it: ─▶ cancelled
 //! ```
 //!
-//! Before the trial is armed the device's policy is asked; what it puts off is told and asked again later.
+//! The upper way is that of images that are known before they are fetched (`streamed`), the lower one goes through the
+//! host's artifact store. Before the trial is armed the device's policy is asked; what it puts off is told and asked again
+//! later.
 //!
 //! A restart that nobody asked for (a power cut) may come while the trial is armed, or before it is confirmed:
 //! then the slots tell what runs. Where that leaves open whose fault it was the trial is armed again, [`TRIALS`]
@@ -28,6 +31,7 @@ use serde_json::json;
 
 use crate::dialect::{self, Dialect, News};
 use crate::payload::Order;
+use crate::place::{Piece, runs, short};
 use crate::section;
 use crate::trouble::{ATTEMPTS, Stage, Trouble, shortened};
 
@@ -41,8 +45,28 @@ const HEARD: Duration = Duration::from_secs(1);
 /// How far the update has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
-    /// The image is on its way into the artifact store.
+    /// It is to be seen which way the images go.
     Fetching,
+    /// The image is on its way into the artifact store.
+    Storing,
+    /// The images are on their way into their slots.
+    Receiving {
+        /// The group of slots.
+        slot: String,
+        /// Each image with its slot, in the order in which they are written.
+        pieces: Vec<Piece>,
+        /// How often they were received anew.
+        anew: u32,
+    },
+    /// The images are in their slots; the last one is to be sealed.
+    Sealing {
+        /// The group of slots.
+        slot: String,
+        /// Each image with its slot.
+        pieces: Vec<Piece>,
+        /// How often they were received anew.
+        anew: u32,
+    },
     /// The image is in the store; a slot is to be chosen.
     Fetched {
         /// The digest of what was fetched.
@@ -84,12 +108,31 @@ pub enum Step {
     },
 }
 
+impl Step {
+    /// Whether checkpoints of this schema are read. Version 1 knew nothing of images that go straight into their slots;
+    /// all that it wrote means the same today.
+    pub fn reads(schema: u32) -> bool {
+        schema == Self::SCHEMA || (schema == 1 && !cfg!(feature = "next-layout"))
+    }
+}
+
 impl Checkpoint for Step {
-    const SCHEMA: u32 = if cfg!(feature = "next-layout") { 2 } else { 1 };
+    const SCHEMA: u32 = if cfg!(feature = "next-layout") { 3 } else { 2 };
+
+    fn upgrade(schema: u32, bytes: &[u8]) -> Option<Step> {
+        match serde_json::from_slice(bytes).ok().filter(|_| Step::reads(schema))? {
+            // Some of it may be in the store.
+            Step::Fetching => Some(Step::Storing),
+            step => Some(step),
+        }
+    }
 
     fn phase(&self) -> &str {
         match self {
             Step::Fetching => "fetching",
+            Step::Storing => "storing",
+            Step::Receiving { .. } => "receiving",
+            Step::Sealing { .. } => "sealing",
             Step::Fetched { .. } => "fetched",
             Step::Staging { .. } => "staging",
             Step::Booting { .. } => "booting",
@@ -100,7 +143,7 @@ impl Checkpoint for Step {
 }
 
 /// How one step ended.
-enum Next {
+pub(crate) enum Next {
     /// Go on with this one.
     Step(Step),
     /// The run ends.
@@ -108,7 +151,7 @@ enum Next {
 }
 
 /// How a run ended that met no error.
-enum End {
+pub(crate) enum End {
     /// The job goes on later, or is done.
     Well(Outcome),
     /// The job has failed, and the twin says so.
@@ -137,9 +180,9 @@ pub fn run(job: &Job<'_>) -> Result<Outcome, Failure> {
 }
 
 /// One run of the job.
-struct Update<'run> {
-    job: &'run Job<'run>,
-    order: Order,
+pub(crate) struct Update<'run> {
+    pub(crate) job: &'run Job<'run>,
+    pub(crate) order: Order,
     dialects: Vec<Dialect>,
 }
 
@@ -150,6 +193,9 @@ impl Update<'_> {
             let next = match at.clone() {
                 None => self.accept()?,
                 Some(Step::Fetching) => self.fetch()?,
+                Some(Step::Storing) => self.store()?,
+                Some(Step::Receiving { slot, pieces, anew }) => self.receive(&slot, &pieces, anew)?,
+                Some(Step::Sealing { slot, pieces, anew }) => self.seal(&slot, &pieces, anew)?,
                 Some(Step::Fetched { digest }) => self.choose(&digest)?,
                 Some(Step::Staging { slot, digest, version }) => self.stage(&slot, &digest, &version)?,
                 Some(Step::Booting { slot, version, trials }) => self.boot(&slot, &version, trials)?,
@@ -170,15 +216,20 @@ impl Update<'_> {
     }
 
     fn accept(&self) -> Result<Next, Trouble> {
-        info!("an update begins"; uri = self.order.uri, version = self.order.version.as_deref().unwrap_or("-"));
+        info!("an update begins"; uri = self.order.shown_uri(), version = self.order.version.as_deref().unwrap_or("-"));
         let running = running_version();
         self.tell(News::Waiting { order: &self.order, running: running.as_deref() })?;
         self.tell(News::Downloading)?;
         Ok(Next::Step(Step::Fetching))
     }
 
-    /// Stored as soon as it is done: an order without a digest would be fetched again.
     fn fetch(&self) -> Result<Next, Trouble> {
+        self.job.progress("downloading", 0, self.order.size);
+        Ok(Next::Step(self.plan()?.unwrap_or(Step::Storing)))
+    }
+
+    /// Stored as soon as it is done: an order without a digest would be fetched again.
+    fn store(&self) -> Result<Next, Trouble> {
         self.job.progress("downloading", 0, self.order.size);
         let digest = self.image(self.order.digest.clone())?.digest();
         Ok(Next::Step(Step::Fetched { digest }))
@@ -265,7 +316,7 @@ impl Update<'_> {
     }
 
     /// Tells the twin. Durable when it returns, and mostly heard.
-    fn tell(&self, news: News<'_>) -> Result<(), Trouble> {
+    pub(crate) fn tell(&self, news: News<'_>) -> Result<(), Trouble> {
         report::patch(&dialect::patch(&self.dialects, news, &device::timestamp()))?;
         report::flush(HEARD);
         Ok(())
@@ -276,7 +327,7 @@ impl Update<'_> {
         warn!("the update was cancelled by an operator");
         section::remember_failure(&self.order, "it was cancelled by an operator of the device");
         let stage = match at {
-            None | Some(Step::Fetching) => Stage::Download,
+            None | Some(Step::Fetching | Step::Storing | Step::Receiving { .. }) => Stage::Download,
             Some(_) => Stage::Apply,
         };
         self.tell(News::Cancelled(stage)).map_err(|trouble| trouble.failure())?;
@@ -299,18 +350,7 @@ impl Update<'_> {
     }
 }
 
-/// Whether the device runs from a slot.
-fn runs(slot: &str) -> Result<bool, Trouble> {
-    Ok(flash::slots()?.iter().any(|it| it.name == slot && it.running))
-}
-
 /// The version that the device runs, where its slot was sealed with one.
 pub(crate) fn running_version() -> Option<String> {
     flash::slots().ok()?.into_iter().find(|slot| slot.running)?.version
-}
-
-/// A version for an image that has none: the first 12 digits of its digest.
-fn short(digest: &str) -> String {
-    let digits = digest.split_once(':').map_or(digest, |(_, digits)| digits);
-    digits.chars().take(12).collect()
 }

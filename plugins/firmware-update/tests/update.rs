@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
 
 use firmware_update::FirmwareUpdate;
+use hotshoe_guest::RawCheckpoint;
 use hotshoe_guest::log::Level;
 use hotshoe_guest::testing::{Device, End};
 use serde_json::{Value, json};
@@ -23,6 +24,11 @@ fn device() -> Device {
 /// Orders the image and returns the job.
 fn order(device: &Device) -> String {
     start(device, json!({ "fwPackageUri": URI, "version": "2.8.5" }))
+}
+
+/// Orders the image by its digest: it is known before it is fetched.
+fn order_known(device: &Device) -> String {
+    start(device, json!({ "fwPackageUri": URI, "version": "2.8.5", "digest": DIGEST }))
 }
 
 fn start(device: &Device, payload: Value) -> String {
@@ -103,7 +109,13 @@ fn bad_orders_are_refused_and_leave_no_trace() {
 }
 
 #[test]
-fn the_twin_tells_every_phase_in_every_dialect() {
+fn the_twin_tells_every_phase_in_every_dialect_whichever_way_the_image_comes() {
+    for order in [order, order_known] {
+        every_phase_is_told(order);
+    }
+}
+
+fn every_phase_is_told(order: fn(&Device) -> String) {
     let device = device();
     let job = order(&device);
     device.finish::<FirmwareUpdate>(&job);
@@ -318,11 +330,165 @@ fn a_download_that_breaks_off_is_tried_again() {
 
 #[test]
 fn a_download_that_never_comes_through_fails_in_the_end() {
-    let device = device().with_status(URI, 503);
+    for (order, call) in
+        [(order as fn(&Device) -> String, "download.fetch"), (order_known, "staging.receive")]
+    {
+        let device = device().with_status(URI, 503);
+        let job = order(&device);
+        assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Permanent(_)));
+        assert_failed(&device, "status", "downloadFailed");
+        assert_eq!(device.calls().iter().filter(|it| **it == call).count(), 8);
+    }
+}
+
+#[test]
+fn a_known_image_goes_straight_into_the_slot_and_nowhere_else() {
+    let device = device();
+    device.interrupt_fetches(3);
+    let job = order_known(&device);
+    assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Done(_)));
+    assert_completed(&device, "by its digest");
+    assert_eq!(device.fetched(URI), IMAGE.len() as u64);
+    assert!(!device.calls().contains(&"download.fetch"), "nothing goes into the artifact store");
+}
+
+#[test]
+fn a_signed_image_brings_its_version_and_must_agree_with_the_order() {
+    let signed = || device().with_digests_wanted().with_signed_file(URI, IMAGE, Some("2.8.5"));
+    for payload in [json!(URI), json!({ "fwPackageUri": URI, "size": IMAGE.len(), "version": "2.8.5" })] {
+        let device = signed();
+        let job = start(&device, payload.clone());
+        assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Done(_)), "{payload}");
+        assert_completed(&device, "signed");
+        assert_eq!(device.slot("b").version.as_deref(), Some("2.8.5"));
+        assert_eq!(device.reported()["firmware"]["currentFwVersion"], "2.8.5");
+    }
+    for payload in [
+        json!({ "fwPackageUri": URI, "version": "2.8.6" }),
+        json!({ "fwPackageUri": URI, "size": 7 }),
+        json!({ "fwPackageUri": URI, "digest": format!("sha256:{}", "0".repeat(64)) }),
+    ] {
+        let device = signed();
+        let job = start(&device, payload.clone());
+        assert!(matches!(run(&device, &job), End::Permanent(_)), "{payload}");
+        assert_failed(&device, "untrusted", "downloadFailed");
+        assert_eq!(device.fetched(URI), 0, "{payload}: refused before a byte");
+    }
+    let device = signed().with_slots(&[("a", 4096), ("b", 8)]);
+    let job = start(&device, json!(URI));
+    assert!(matches!(run(&device, &job), End::Permanent(_)));
+    assert_failed(&device, "insufficientSpace", "applyFailed");
+    assert_eq!(device.fetched(URI), 0, "refused before a byte");
+}
+
+#[test]
+fn an_image_that_reads_back_wrong_is_received_once_more_and_no_more() {
+    let device = device();
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    let job = start(&device, json!({ "fwPackageUri": URI, "digest": wrong }));
+    assert!(matches!(run(&device, &job), End::Permanent(_)));
+    assert_failed(&device, "digestMismatch", "downloadFailed");
+    assert_eq!(device.fetched(URI), 2 * IMAGE.len() as u64);
+}
+
+const KERNEL: &str = "https://images.example.com/kernel.img";
+
+/// A device with two groups of two parts each, and an order for both parts.
+fn grouped() -> (Device, Value) {
+    let parts: &[(&str, u64)] = &[("kernel", 64), ("root", 4096)];
+    let device = device().with_groups(&[("a", parts), ("b", parts)]);
+    let device = device.with_signed_file(KERNEL, b"the kernel", Some("2.8.5"));
+    // In another order than the parts have.
+    let images = json!([
+        { "part": "root", "fwPackageUri": URI, "digest": DIGEST },
+        { "part": "b/kernel", "fwPackageUri": KERNEL },
+    ]);
+    (device, json!({ "images": images, "version": "2.8.5" }))
+}
+
+#[test]
+fn the_parts_of_a_group_are_updated_together_wherever_it_is_killed() {
+    for index in 0.. {
+        let (device, payload) = grouped();
+        let job = start(&device, payload);
+        device.kill_at_call(index);
+        let mut killed = false;
+        let end = loop {
+            match run(&device, &job) {
+                End::Restart => device.restart(),
+                End::Interrupted => {
+                    killed = true;
+                    let (kernel, root) = (device.slot("b/kernel"), device.slot("b/root"));
+                    assert!(
+                        !kernel.trial || (kernel.sealed && root.sealed),
+                        "killed at call {index}: all or none"
+                    );
+                    device.restart();
+                }
+                end => break end,
+            }
+        };
+        assert_eq!(end, End::Done(json!({ "slot": "b", "version": "2.8.5" })), "killed at call {index}");
+        let (kernel, root) = (device.slot("b/kernel"), device.slot("b/root"));
+        assert_eq!((kernel.bytes.as_slice(), root.bytes.as_slice()), (&b"the kernel"[..], IMAGE));
+        assert!(kernel.running && kernel.good && root.running && root.good, "killed at call {index}");
+        assert_eq!(device.reported()["firmwareStatus"], "completed");
+        assert_eq!(device.reported()["iothubDM"]["firmwareUpdate"]["fwPackageUri"], URI);
+        assert_eq!(
+            (device.fetched(URI), device.fetched(KERNEL)),
+            (IMAGE.len() as u64, 10),
+            "killed at {index}"
+        );
+        if !killed {
+            return;
+        }
+    }
+}
+
+#[test]
+fn an_order_that_does_not_fit_the_groups_fetches_nothing() {
+    let kernel = json!({ "part": "kernel", "fwPackageUri": KERNEL });
+    let root = json!({ "part": "root", "fwPackageUri": URI, "digest": DIGEST });
+    let third = json!({ "part": "data", "fwPackageUri": URI, "digest": DIGEST });
+    let unknown = json!({ "part": "root", "fwPackageUri": URI });
+    for (payload, code, told) in [
+        (json!({ "images": [kernel] }), "wrongParts", "no image for \"b/root\""),
+        (json!({ "images": [kernel, third] }), "wrongParts", "no image for \"b/root\""),
+        (json!({ "images": [kernel, root, third] }), "wrongParts", "3 images were ordered"),
+        (json!({ "fwPackageUri": URI, "digest": DIGEST }), "wrongParts", "the parts b/kernel, b/root"),
+        (json!({ "images": [kernel, unknown] }), "unknownImage", "give its digest"),
+    ] {
+        let (device, _) = grouped();
+        let job = start(&device, payload.clone());
+        assert!(matches!(run(&device, &job), End::Permanent(text) if text.contains(told)), "{payload}");
+        assert_eq!(device.reported()["firmwareError"]["code"], code, "{payload}");
+        assert_eq!(device.fetched(URI) + device.fetched(KERNEL), 0, "{payload}");
+    }
+}
+
+/// What version 0.1.0 stored at each of its steps, before images went straight into their slots.
+#[test]
+fn jobs_of_the_first_version_go_on_from_every_step() {
+    let steps = [
+        ("fetching", json!("Fetching")),
+        ("fetched", json!({ "Fetched": { "digest": DIGEST } })),
+        ("staging", json!({ "Staging": { "slot": "b", "digest": DIGEST, "version": "2.8.5" } })),
+    ];
+    for (phase, step) in steps {
+        let device = device();
+        let job = order_known(&device);
+        let checkpoint =
+            RawCheckpoint { phase: phase.to_owned(), schema: 1, bytes: step.to_string().into_bytes() };
+        device.adopt::<FirmwareUpdate>(&job, "0.1.0", checkpoint).unwrap();
+        assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Done(_)), "{phase}");
+        assert!(device.slot("b").running && device.slot("b").bytes == IMAGE, "{phase}");
+        assert!(device.calls().contains(&"download.fetch"), "{phase}: what is in the store is gone on with");
+    }
+    let later = RawCheckpoint { phase: "fetching".to_owned(), schema: 3, bytes: b"\"Fetching\"".to_vec() };
+    let device = device();
     let job = order(&device);
-    assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Permanent(_)));
-    assert_failed(&device, "status", "downloadFailed");
-    assert_eq!(device.calls().iter().filter(|call| **call == "download.fetch").count(), 8);
+    let refused = device.adopt::<FirmwareUpdate>(&job, "0.3.0", later).unwrap_err();
+    assert!(refused.contains("schema 3"), "{refused}");
 }
 
 #[test]
@@ -336,13 +502,18 @@ fn a_disk_that_fails_for_a_while_is_lived_with() {
         "staging.seal",
         "flash.activate",
         "flash.confirm",
+        "flash.groups",
         "download.fetch",
+        "download.resolve",
+        "staging.receive",
     ] {
-        let device = device();
-        device.fail(call, 2);
-        let job = order(&device);
-        assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Done(_)), "{call}");
-        assert_completed(&device, call);
+        for order in [order, order_known] {
+            let device = device();
+            device.fail(call, 2);
+            let job = order(&device);
+            assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Done(_)), "{call}");
+            assert_completed(&device, call);
+        }
     }
 }
 

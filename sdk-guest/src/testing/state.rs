@@ -44,6 +44,8 @@ pub(super) struct State {
     pub(super) files: BTreeMap<String, Result<Rc<[u8]>, u16>>,
     pub(super) interrupted_fetches: u32,
     pub(super) digests_wanted: bool,
+    /// The URLs that are signed targets, with the version that is signed.
+    pub(super) signed: BTreeMap<String, Option<String>>,
     pub(super) fetched: BTreeMap<String, u64>,
     pub(super) artifacts: BTreeMap<String, Stored>,
     pub(super) slots: Slots,
@@ -72,6 +74,7 @@ impl Default for State {
             files: BTreeMap::new(),
             interrupted_fetches: 0,
             digests_wanted: false,
+            signed: BTreeMap::new(),
             fetched: BTreeMap::new(),
             artifacts: BTreeMap::new(),
             slots: Slots::default(),

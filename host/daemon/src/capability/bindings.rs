@@ -11,6 +11,7 @@ wasmtime::component::bindgen!({
     with: {
         "hotshoe:plugin/job.job": crate::capability::job::RunningJob,
         "hotshoe:plugin/download.artifact": crate::artifact::Artifact,
+        "hotshoe:plugin/download.source": crate::capability::source::OpenSource,
         "hotshoe:plugin/flash.staging": crate::capability::flash::OpenStaging,
     },
 });

@@ -20,6 +20,7 @@ use crate::flash::Flash;
 use crate::gate::Gate;
 use crate::hub::{Desired, Outbox, Telemetry};
 use crate::job::JobRun;
+use crate::receive::{Receiver, Web};
 use crate::state::StateDir;
 use crate::trust::Repositories;
 
@@ -30,6 +31,10 @@ const HANDLES: usize = 256;
 pub struct Services {
     /// Fetches files.
     pub fetcher: Fetcher,
+    /// Receives images straight into slots.
+    pub receiver: Receiver,
+    /// Where images are received from, over the network.
+    pub web: Web,
     /// The slots.
     pub flash: Flash,
     /// The reported properties.

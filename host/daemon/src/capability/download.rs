@@ -2,6 +2,9 @@
 //!
 //! The grant is asked for each URL, redirects included; the bytes go to the artifact store and not through the guest.
 //! Within a job the progress is shown as the job's, so that a plugin that waits for `fetch` is seen to move.
+//!
+//! `resolve` asks the same questions in the same order and stops before the first byte: what it gives is received into a
+//! slot by `flash`.
 
 use std::sync::Arc;
 
@@ -12,10 +15,10 @@ use wasmtime::component::Resource;
 use super::bindings::hotshoe::plugin::download::{
     self, DigestMismatch, Error, Purpose, Request, SizeMismatch,
 };
-use super::{Context, blocking};
+use super::{Context, OpenSource, blocking};
 use crate::artifact::Artifact;
 use crate::fetch::{FetchError, FetchRequest, Trust};
-use crate::trust::TrustError;
+use crate::trust::{Target, TrustError};
 
 /// The longest URL, in bytes.
 const URL_LIMIT: usize = 8192;
@@ -31,7 +34,7 @@ impl download::Host for Context {
             Err(error) => Err(error),
         };
         let request = match checked {
-            Ok(request) => request,
+            Ok((request, _)) => request,
             Err(error) => return Ok(Err(error)),
         };
         let grants = self.tenant.grants.clone();
@@ -49,9 +52,25 @@ impl download::Host for Context {
             Err(error) => Ok(Err(error)),
         }
     }
+
+    async fn resolve(
+        &mut self,
+        request: Request,
+    ) -> wasmtime::Result<Result<Option<Resource<OpenSource>>, Error>> {
+        match self.known(request).await {
+            Ok(Some(source)) => Ok(Ok(Some(self.table.push(source)?))),
+            Ok(None) => Ok(Ok(None)),
+            Err(error) => Ok(Err(error)),
+        }
+    }
 }
 
 impl Context {
+    async fn known(&mut self, request: Request) -> Result<Option<OpenSource>, Error> {
+        let (request, target) = self.signed(self.checked(request)?).await?;
+        self.source(request, target).await
+    }
+
     fn checked(&self, request: Request) -> Result<FetchRequest, Error> {
         if request.url.len() > URL_LIMIT {
             return Err(Error::InvalidUrl(format!("the URL is over {URL_LIMIT} bytes")));
@@ -72,13 +91,13 @@ impl Context {
 impl Context {
     /// An image under a repository's targets is that target: its digest and size are the signed ones, and what the
     /// request says of them must agree. The grant is asked first, so that a plugin cannot make the host look elsewhere.
-    async fn signed(&mut self, request: FetchRequest) -> Result<FetchRequest, Error> {
+    async fn signed(&mut self, request: FetchRequest) -> Result<(FetchRequest, Option<Target>), Error> {
         if !matches!(request.trust, Trust::Firmware(_)) {
-            return Ok(request);
+            return Ok((request, None));
         }
         self.tenant.grants.allows_url(&request.url).map_err(Error::Denied)?;
         let Some(target) = self.services.repositories.resolve(&request.url).await? else {
-            return Ok(request);
+            return Ok((request, None));
         };
         if !target.is_firmware() {
             return Err(Error::Untrusted(format!("the target `{}` is not a firmware image", target.name)));
@@ -90,12 +109,13 @@ impl Context {
             repository = target.repository, target = target.name, digest = %target.digest,
             "a signed firmware image"
         );
-        Ok(FetchRequest {
-            digest: Some(target.digest),
+        let request = FetchRequest {
+            digest: Some(target.digest.clone()),
             size: Some(target.length),
             trust: Trust::Signed,
             ..request
-        })
+        };
+        Ok((request, Some(target)))
     }
 }
 

@@ -3,31 +3,48 @@
 //! The rules of slots are `flash`'s. What is added here: only a job stages, because the lease on a slot is a job's and
 //! ends with it; each call does its disk work on a thread for that; and where the guest is cut in the middle of a
 //! write, that write ends by itself and the slot's record stays true.
+//!
+//! `receive` brings the two capabilities together: what `download` has resolved goes straight into the slot. The engine
+//! is `receive`'s; here it is given the places, shows its progress as the job's, and ends with the call.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use hotshoe_core::digest::{Digest, DigestError};
 use hotshoe_core::job::Progress;
 use prometheus_client::metrics::counter::Counter;
+use tokio_util::sync::CancellationToken;
 use wasmtime::component::Resource;
 
-use super::bindings::hotshoe::plugin::flash::{self, Activation, Content, Error, Slot, Space};
-use super::{Context, blocking};
+use super::bindings::hotshoe::plugin::download;
+use super::bindings::hotshoe::plugin::flash::{
+    self, Activation, Content, Error, Group, ReceiveError, Slot, Space,
+};
+use super::{Context, OpenSource, blocking};
 use crate::artifact::Artifact;
 use crate::flash::{self as slots, Assurance, Flash, FlashError, SignedImage, Staging};
+use crate::receive;
 
 /// What the progress of writing is called where the plugin has not named a phase.
 const PHASE: &str = "writing";
+/// What the progress of receiving is called.
+const RECEIVING: &str = "downloading";
 
 /// What stands behind a guest's handle of an image on its way.
 #[derive(Clone)]
 pub struct OpenStaging {
     staging: Arc<Mutex<Staging>>,
+    /// What the slot is staged for.
+    digest: Digest,
     /// Counts the bytes that are written.
     flashed: Counter,
 }
 
 impl OpenStaging {
+    /// How far the image has come.
+    fn written(&self) -> u64 {
+        self.staging.lock().unwrap_or_else(PoisonError::into_inner).written()
+    }
+
     async fn with<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Staging) -> Result<T, FlashError> + Send + 'static,
@@ -114,8 +131,39 @@ impl Context {
             digest.parse().map_err(|error: DigestError| Error::InvalidDigest(error.to_string()))?;
         self.may_stage()?;
         let assurance = self.assurance(&slot, &digest).await?;
-        let staging = self.with_flash(move |flash| flash.stage(&slot, &digest, &holder, assurance)).await?;
-        Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), flashed: self.tenant.usage.flashed.clone() })
+        let wanted = digest.clone();
+        let staging = self.with_flash(move |flash| flash.stage(&slot, &wanted, &holder, assurance)).await?;
+        let flashed = self.tenant.usage.flashed.clone();
+        Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), digest, flashed })
+    }
+
+    async fn receive_image(&mut self, staging: OpenStaging, source: OpenSource) -> Result<u64, ReceiveError> {
+        self.holder().map_err(ReceiveError::Flash)?;
+        self.may_fetch().map_err(ReceiveError::Download)?;
+        let image = source.image_for(&staging.digest);
+        let other = || ReceiveError::Flash(Error::DigestMismatch(source.digest().to_string()));
+        let image = image.ok_or_else(other)?;
+        let job = self.job.as_ref().map(|run| run.handle.clone());
+        let progress = move |done, total| {
+            if let Some(job) = &job {
+                job.progress(Progress { phase: RECEIVING.to_owned(), done, total });
+            }
+        };
+        let before = staging.written();
+        // Ends with this call, however that ends.
+        let cancel = CancellationToken::new();
+        let _ending = cancel.clone().drop_guard();
+        let slot = Arc::clone(&staging.staging);
+        let receiving = async {
+            let receiver = &self.services.receiver;
+            match receiver.receive(slot, &image, source.places(), &progress, &cancel).await {
+                Err(receive::ReceiveError::Fetch(error)) => Err(error),
+                received => Ok(received),
+            }
+        };
+        let received = self.hold().fetching(receiving).await;
+        staging.flashed.inc_by(staging.written().saturating_sub(before));
+        Ok(received.map_err(ReceiveError::Download)??)
     }
 
     /// Who vouches for an image. The repositories are asked each time: what they have withdrawn is not staged anew.
@@ -136,10 +184,28 @@ impl Context {
     }
 }
 
+impl From<receive::ReceiveError> for ReceiveError {
+    fn from(error: receive::ReceiveError) -> Self {
+        match error {
+            receive::ReceiveError::Fetch(error) => ReceiveError::Download(error.into()),
+            receive::ReceiveError::Flash(error) => ReceiveError::Flash(error.into()),
+            receive::ReceiveError::Cancelled => {
+                ReceiveError::Download(download::Error::Interrupted(error.to_string()))
+            }
+        }
+    }
+}
+
 impl flash::Host for Context {
     async fn slots(&mut self) -> wasmtime::Result<Result<Vec<Slot>, Error>> {
         let slots = self.with_flash(Flash::slots).await;
         Ok(slots.map(|slots| slots.into_iter().map(Slot::from).collect()))
+    }
+
+    async fn groups(&mut self) -> wasmtime::Result<Result<Vec<Group>, Error>> {
+        let groups = self.with_flash(|flash| Ok(flash.groups())).await;
+        let group = |slots::GroupInfo { name, parts }| Group { name, parts };
+        Ok(groups.map(|groups| groups.into_iter().map(group).collect()))
     }
 
     async fn activate(&mut self, slot: String) -> wasmtime::Result<Result<(), Error>> {
@@ -206,6 +272,16 @@ impl flash::HostStaging for Context {
         };
         let guard = self.hold();
         Ok(guard.writing(staging.with(move |staging| staging.append_artifact(&artifact, &progress))).await)
+    }
+
+    async fn receive(
+        &mut self,
+        staging: Resource<OpenStaging>,
+        source: Resource<OpenSource>,
+    ) -> wasmtime::Result<Result<u64, ReceiveError>> {
+        let staging = self.table.get(&staging)?.clone();
+        let source = self.table.get(&source)?.clone();
+        Ok(self.receive_image(staging, source).await)
     }
 
     async fn seal(

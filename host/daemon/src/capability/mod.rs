@@ -22,6 +22,7 @@ mod limits;
 mod log;
 mod ownership;
 mod report;
+mod source;
 mod storage;
 mod telemetry;
 mod usage;
@@ -33,6 +34,7 @@ pub use flash::OpenStaging;
 pub use history::{Author, History, Line, Logs};
 pub use job::RunningJob;
 pub use log::LogSink;
+pub use source::OpenSource;
 pub use usage::Usage;
 
 pub(crate) use context::Context;

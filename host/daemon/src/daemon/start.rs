@@ -25,12 +25,13 @@ use crate::artifact::ArtifactStore;
 use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, HubConfig};
 use crate::disk;
-use crate::fetch::{FetchSettings, Fetcher};
+use crate::fetch::{FetchSettings, Fetcher, Scheme};
 use crate::flash::Flash;
 use crate::gate::Gate;
 use crate::hub::{self, Hub, HubSettings, Transport};
 use crate::job::{JobSettings, Jobs, NoSlots, Restart, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
+use crate::receive::{ReceiveSettings, Receiver, Web};
 use crate::state::StateDir;
 use crate::swap::{Factory, LeftOut, Plugins, SwapSettings};
 use crate::trust::{OpenDirectory, Repositories, TrustSettings};
@@ -92,9 +93,14 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         let clock = Arc::new(|| facts::now().as_secs());
         Gate::open(&config.policy, clock, facts::BUILT, room, &state.subdirectory("gate")?, &flash)?
     };
+    let fetch = fetch_settings(&config.download);
+    let roots = config.download.roots;
+    let artifacts = ArtifactStore::open(directory("artifacts")?, config.download.limit)?;
     let services = Arc::new(Services {
         gate: gate.clone(),
-        fetcher: fetcher(directory("artifacts")?, config.download)?,
+        web: Web::new(Arc::clone(&roots), &fetch, Scheme::Https)?,
+        receiver: Receiver::new(ReceiveSettings { fetch: fetch.clone(), ..ReceiveSettings::default() }),
+        fetcher: Fetcher::new(artifacts, roots, fetch)?,
         flash: flash.clone(),
         outbox: outbox.clone(),
         telemetry,
@@ -291,16 +297,14 @@ fn hub_settings(config: HubConfig) -> HubSettings {
     settings
 }
 
-fn fetcher(directory: Dir, config: DownloadConfig) -> Result<Fetcher, DaemonError> {
-    let store = ArtifactStore::open(directory, config.limit)?;
-    let settings = FetchSettings {
+fn fetch_settings(config: &DownloadConfig) -> FetchSettings {
+    FetchSettings {
         stall_timeout: config.stall_timeout,
         backoff: config.backoff,
         retries: config.retries,
         clock: Some(Arc::new(|| facts::now().as_secs().max(facts::BUILT))),
         ..FetchSettings::default()
-    };
-    Ok(Fetcher::new(store, config.roots, settings)?)
+    }
 }
 
 fn directory(state: &Dir, name: &str) -> Result<Dir, DaemonError> {

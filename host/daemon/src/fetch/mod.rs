@@ -113,9 +113,7 @@ impl Fetcher {
         allow: &Allow,
         progress: &Progress,
     ) -> Result<Artifact, FetchError> {
-        client::check(&request.url)?;
-        allow(&request.url).map_err(FetchError::Denied)?;
-        let (digest, vouched) = self.vouch(request, allow).await?;
+        let (digest, vouched) = self.vouched(request, allow).await?;
         let artifact = self.bytes(request, digest, vouched, allow, progress).await?;
         match request.size {
             Some(expected) if expected != artifact.size() => {
@@ -128,12 +126,20 @@ impl Fetcher {
         }
     }
 
+    /// What the bytes must hash to, if anybody says so before they are fetched. Refuses what [`Fetcher::fetch`] would
+    /// refuse before its first byte.
+    pub async fn vouch(&self, request: &FetchRequest, allow: &Allow) -> Result<Option<Digest>, FetchError> {
+        Ok(self.vouched(request, allow).await?.0)
+    }
+
     /// What the bytes must hash to, and who says so.
-    async fn vouch(
+    async fn vouched(
         &self,
         request: &FetchRequest,
         allow: &Allow,
     ) -> Result<(Option<Digest>, Vouched), FetchError> {
+        client::check(&request.url)?;
+        allow(&request.url).map_err(FetchError::Denied)?;
         let url = error::shown(&request.url);
         let given = request.digest.clone();
         match (request.trust, given) {

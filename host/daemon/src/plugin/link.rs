@@ -20,8 +20,8 @@ use wasmtime_wasi::p2::bindings as wasi;
 
 use super::LoadError;
 use crate::artifact::Artifact;
-use crate::capability::Context;
 use crate::capability::bindings::hotshoe::plugin as hotshoe;
+use crate::capability::{Context, OpenSource};
 
 const DOWNLOAD: &str = "hotshoe:plugin/download@0.1.1";
 
@@ -51,7 +51,7 @@ pub(super) fn link(
         match imports::classify(name) {
             Import::Contract(interface) => match granted(interface, grants) {
                 Some(true) => {}
-                // Types alone give no rights: `flash` speaks of the artifacts of `download`.
+                // Types alone give no rights: `flash` speaks of the artifacts and sources of `download`.
                 Some(false) => {
                     let functions = functions().map(|(function, _)| function).collect::<Vec<_>>();
                     if !functions.is_empty() {
@@ -92,7 +92,9 @@ fn base(linker: &mut Linker<Context>, grants: &Grants) -> wasmtime::Result<()> {
         hotshoe::download::add_to_linker::<_, This>(linker, this)?;
     } else {
         let nothing_to_drop = |_: wasmtime::StoreContextMut<'_, Context>, _| Ok(());
-        linker.instance(DOWNLOAD)?.resource("artifact", ResourceType::host::<Artifact>(), nothing_to_drop)?;
+        let mut types = linker.instance(DOWNLOAD)?;
+        types.resource("artifact", ResourceType::host::<Artifact>(), nothing_to_drop)?;
+        types.resource("source", ResourceType::host::<OpenSource>(), nothing_to_drop)?;
     }
     if granted("flash", grants) == Some(true) {
         hotshoe::flash::add_to_linker::<_, This>(linker, this)?;

@@ -10,11 +10,12 @@ use cap_std::fs::Dir;
 use hotshoe_core::policy::{self, Policy, Unsigned};
 use hotshoed::artifact::ArtifactStore;
 use hotshoed::capability::{DeviceFacts, Services};
-use hotshoed::fetch::{FetchSettings, Fetcher};
+use hotshoed::fetch::{FetchSettings, Fetcher, Scheme};
 use hotshoed::flash::{Flash, SlotConfig};
 use hotshoed::gate::Gate;
 use hotshoed::hub::{Desired, Outbox, Telemetry, TelemetryQueue};
 use hotshoed::plugin::{Engine, EngineSettings, LoadError, Plugin};
+use hotshoed::receive::{ReceiveSettings, Receiver, Web};
 use hotshoed::state::StateDir;
 use hotshoed::trust::Repositories;
 use rustls::RootCertStore;
@@ -130,6 +131,8 @@ impl Stage {
         let breaks = Arc::clone(&broken);
         let flash = Flash::open(Arc::new(dir("flash")), vec![slot("a"), slot("b")]).unwrap();
         let services = Services {
+            web: Web::new(Arc::new(roots.clone()), &patience, Scheme::Https).unwrap(),
+            receiver: Receiver::new(ReceiveSettings { fetch: patience.clone(), ..Default::default() }),
             fetcher: Fetcher::new(store, Arc::new(roots.clone()), patience).unwrap(),
             gate: Gate::wide_open(&state.subdirectory("gate").unwrap(), &flash).unwrap(),
             flash,

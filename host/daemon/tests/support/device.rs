@@ -10,10 +10,13 @@ use rustix::process::{Pid, Signal, kill_process};
 use super::programs::{Kept, plugin, program};
 use super::{Setting, until};
 
-/// Where a firmware update stands, by its checkpoint.
+/// Where a firmware update stands, by its checkpoint. An image that is known beforehand is received and sealed; one
+/// that is not is stored, fetched and staged.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Phase {
-    Fetching,
+    Receiving,
+    Sealing,
+    Storing,
     Fetched,
     Staging,
     Booting,
@@ -21,14 +24,38 @@ pub enum Phase {
 }
 
 impl Phase {
+    const ALL: [Phase; 7] = [
+        Phase::Receiving,
+        Phase::Sealing,
+        Phase::Storing,
+        Phase::Fetched,
+        Phase::Staging,
+        Phase::Booting,
+        Phase::Confirming,
+    ];
+
     fn name(self) -> &'static str {
         match self {
-            Phase::Fetching => "fetching",
+            Phase::Receiving => "receiving",
+            Phase::Sealing => "sealing",
+            Phase::Storing => "storing",
             Phase::Fetched => "fetched",
             Phase::Staging => "staging",
             Phase::Booting => "booting",
             Phase::Confirming => "confirming",
         }
+    }
+
+    /// Whether an update that has come to this phase has come at least to the other, on either way.
+    fn is_at_least(self, other: Phase) -> bool {
+        let rank = |phase: Phase| match phase {
+            Phase::Receiving | Phase::Storing => 0,
+            Phase::Fetched => 1,
+            Phase::Sealing | Phase::Staging => 2,
+            Phase::Booting => 3,
+            Phase::Confirming => 4,
+        };
+        rank(self) >= rank(other)
     }
 }
 
@@ -180,10 +207,9 @@ impl Device {
 
     /// Waits until a firmware update has saved that it has come to this phase, or beyond.
     pub async fn until_phase(&self, phase: Phase) {
-        let phases = [Phase::Fetching, Phase::Fetched, Phase::Staging, Phase::Booting, Phase::Confirming];
-        let later: Vec<String> = phases
+        let later: Vec<String> = Phase::ALL
             .into_iter()
-            .skip_while(|other| *other != phase)
+            .filter(|other| other.is_at_least(phase))
             .map(|phase| format!("\"phase\":\"{}\"", phase.name()))
             .collect();
         until(&format!("the update has come to {phase:?}"), || {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 pub use device::{Device, Phase};
 pub use hub::Hub;
-pub use programs::version_of;
+pub use programs::{repo, version_of};
 pub use proxy::Proxy;
 use serde_json::{Value, json};
 
@@ -107,6 +107,11 @@ impl World {
         json!({ "fwPackageUri": self.url("image"), "digest": self.digest(), "version": "2.0.0" })
     }
 
+    /// The same with nothing said of the bytes: they are known once they are here.
+    pub fn order_unknown(&self) -> Value {
+        json!({ "fwPackageUri": self.url("image"), "version": "2.0.0" })
+    }
+
     /// Calls a method: the status and payload that the device answered.
     pub async fn call(&self, method: &str, payload: Value) -> (i64, Value) {
         self.hub.call("device-1", method, &payload).await
@@ -114,7 +119,12 @@ impl World {
 
     /// Calls `firmwareUpdate`, which the device must accept.
     pub async fn order_update(&self) {
-        let (status, payload) = self.call("firmwareUpdate", self.order()).await;
+        self.update_by(self.order()).await;
+    }
+
+    /// Calls `firmwareUpdate` with this order, which the device must accept.
+    pub async fn update_by(&self, order: Value) {
+        let (status, payload) = self.call("firmwareUpdate", order).await;
         assert_eq!((status, payload), (200, json!({ "Response": "Firmware update started" })));
     }
 
@@ -204,7 +214,7 @@ pub async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 }
 
 /// Bytes that do not compress, the same each time.
-fn noise(size: usize) -> Vec<u8> {
+pub fn noise(size: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut next = || {
         state ^= state << 13;

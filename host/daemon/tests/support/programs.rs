@@ -1,7 +1,7 @@
 //! The programs and plugins under test, as they were built.
 
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
 
 /// A program beside `hotshoed`.
 pub(super) fn program(name: &str) -> PathBuf {
@@ -31,6 +31,14 @@ pub fn version_of(name: &str, version: &str, file: &Path) -> PathBuf {
     let other = text.replacen(&own, &format!("version = \"{version}\""), 1);
     std::fs::write(file, hotshoe_core::package::embed(&component, &other)).unwrap();
     file.to_owned()
+}
+
+/// `hotshoe repo …` on a repository; it must succeed.
+pub async fn repo(repository: &Path, words: &[&str]) {
+    let mut command = tokio::process::Command::new(program("hotshoe"));
+    command.arg("repo").args(words).arg("--repo").arg(repository).stdin(Stdio::null());
+    let output = command.output().await.unwrap();
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// A child process that does not outlive the test.

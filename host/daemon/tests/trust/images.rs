@@ -6,6 +6,7 @@ use cap_std::{ambient_authority, fs::Dir};
 use hotshoed::{
     artifact::{ArtifactStore, Vouched},
     fetch::{FetchError, FetchRequest, FetchSettings, Fetcher, Trust},
+    trust::{Place, Repositories},
 };
 
 use crate::{
@@ -39,4 +40,37 @@ async fn an_image_is_fetched_with_the_digest_and_the_size_that_are_signed() {
     assert_eq!((artifact.vouched(), artifact.digest()), (Vouched::Signed, &target.digest));
     let nothing = FetchRequest { digest: None, ..request };
     assert!(matches!(fetcher.fetch(&nothing, &|_| Ok(()), &|_, _| {}).await, Err(FetchError::Untrusted(_))));
+}
+
+#[tokio::test]
+async fn places_are_the_operators_and_directories_may_come_and_go() {
+    let repo = Repo::new();
+    let device = Device::new(&repo).await;
+    let stick = tempfile::tempdir().unwrap();
+    let mut settings = device.settings();
+    settings.open = Arc::new(|path| Dir::open_ambient_dir(path, ambient_authority()));
+    let repository = &mut settings.repositories[0];
+    repository.mirrors = vec!["https://mirror.example/t".parse().unwrap()];
+    repository.directories = vec!["/nowhere/at/all".into(), stick.path().to_owned()];
+    let trust = Repositories::open(settings, &device.state()).unwrap();
+    let target = trust.resolve(&device.url(IMAGE)).await.unwrap().unwrap();
+    let places = trust.places(&target).await;
+    let shown: Vec<String> = places
+        .iter()
+        .map(|place| match place {
+            Place::Local { path, file, .. } => format!("{} {file}", path.display()),
+            Place::Server { url, base } => format!("{url} below {base}"),
+        })
+        .collect();
+    let own = device.url("");
+    assert_eq!(
+        shown,
+        [
+            format!("{} {IMAGE}", stick.path().display()),
+            format!("{} below {own}", device.url(IMAGE)),
+            format!("https://mirror.example/t/{IMAGE} below https://mirror.example/t/"),
+        ]
+    );
+    drop(stick);
+    assert_eq!(trust.places(&target).await.len(), 2, "a stick that was pulled out is passed over");
 }
