@@ -189,7 +189,7 @@ async fn a_trial_that_runs_is_given_up_and_the_device_restarted_before_the_job_e
 #[tokio::test(flavor = "multi_thread")]
 async fn a_check_that_says_no_puts_an_update_off_until_it_says_yes() {
     let policy =
-        "[update]\ncheck = { plugin = \"test.misbehaving\", method = \"mayUpdate\", pause = \"1s\" }\n"
+        "[update]\ncheck = { plugin = \"test.misbehaving\", method = \"mayRestart\", pause = \"1s\" }\n"
             .to_owned();
     let plugins = vec!["firmware-update", "test-guest"];
     let world = World::start(Setting { policy, plugins, ..Setting::default() }).await;
@@ -198,7 +198,7 @@ async fn a_check_that_says_no_puts_an_update_off_until_it_says_yes() {
     let told = world.until("it is put off", |it| it["firmwarePostponed"]["reason"].is_string()).await;
     let reason = told["firmwarePostponed"]["reason"].as_str().unwrap();
     assert!(
-        reason.contains("mayUpdate of test.misbehaving") && reason.contains("battery is at 12 %"),
+        reason.contains("mayRestart of test.misbehaving") && reason.contains("battery is at 12 %"),
         "{reason}"
     );
     world.assert_updated().await;

@@ -20,8 +20,8 @@
 //! | `slots` | – | answers the slots |
 //! | `startJob` | `{kind, input?, lane?}` | announces that job |
 //! | `desired` | – | answers the desired section as last seen |
-//! | `hold` | count | lets the next so many questions of `mayUpdate` be answered with no |
-//! | `mayUpdate` | the policy's question | no while it is held, and keeps the question; then yes |
+//! | `hold` | count | lets the next so many questions of `mayRestart` be answered with no |
+//! | `mayRestart` | the policy's question | no while it is held, and keeps the question; then yes |
 //! | `asked` | – | the last question |
 //! | `version` | any | answers it with the version of the marker (`marker.rs`), or traps if that says so |
 //!
@@ -75,7 +75,7 @@ pub(crate) fn handle(request: &Request) -> Result<Reply, Rejection> {
             storage::set("hold", &[u8::try_from(number(&payload, 1)).unwrap_or(u8::MAX)]).map_err(refused)?;
             Ok(Reply::ok("held"))
         }
-        "mayUpdate" => may_update(&payload),
+        "mayRestart" => may_update(&payload),
         "asked" => {
             let asked = storage::get("asked").map_err(refused)?.unwrap_or_default();
             Ok(Reply::ok(serde_json::from_slice::<Value>(&asked).unwrap_or_default()))
