@@ -1,7 +1,7 @@
 //! Installs an image into a slot, as a job's plugin would ask for: what `cargo xtask bench` times.
 //!
 //! `install --state FOLDER --slot FILE --digest sha256:… [--root blake3:…] [--length N] [--outboard] [--zstd] [--ca PEM]
-//! [--running FILE] [--direct] URL|DIRECTORY/NAME…`
+//! [--running FILE] URL|DIRECTORY/NAME…`
 //!
 //! Any number of sources; the first is asked first. Plain `http://` is allowed here and nowhere else. Run it again with
 //! the same state folder and it goes on where it was. `--running` names a second slot; after a seal the two change places,
@@ -11,6 +11,7 @@
 
 use std::{
     collections::BTreeMap,
+    os::unix::fs::FileTypeExt as _,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
@@ -26,9 +27,9 @@ use clap::Parser;
 use futures_util::{FutureExt as _, future::BoxFuture};
 use hotshoe_core::{digest::Digest, policy::Unsigned};
 use hotshoed::{
-    disk::{Folder, Open, Volume},
+    disk::{Device, Folder},
     fetch::Scheme,
-    flash::{Flash, SlotConfig, boot},
+    flash::{Flash, FlashSettings, GroupConfig, PartConfig, Place, boot, control::File},
     receive::{Body, FolderSource, Image, Opened, Part, ReceiveSettings, Receiver, Source, SourceError, Web},
 };
 use rustls::{
@@ -112,7 +113,7 @@ async fn main() -> Result<()> {
         .await??;
         if arguments.running.is_some() {
             flash.activate(target, "install")?;
-            boot::boot(Arc::new(Disk::new(&arguments)?))?;
+            boot::boot(Arc::new(directory(&arguments.state)?))?;
             flash.confirm()?;
         }
     }
@@ -132,73 +133,36 @@ fn roots(arguments: &Arguments) -> Result<RootCertStore> {
 }
 
 fn open(arguments: &Arguments) -> Result<Flash> {
-    let size = |path: &Path| -> Result<u64> {
-        match std::fs::File::open(path) {
-            Ok(mut file) => Ok(std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?),
-            Err(_) => Ok(arguments.size),
+    std::fs::create_dir_all(&arguments.state)?;
+    let state: Arc<dyn Folder> = Arc::new(directory(&arguments.state)?);
+    // Without another one a file of no use is what the device runs from.
+    let running = match &arguments.running {
+        Some(running) => slot("a", running, arguments.size)?,
+        None => slot("a", &arguments.state.join("running"), 1)?,
+    };
+    let groups = vec![running, slot("b", &arguments.slot, arguments.size)?];
+    let boot = Box::new(File::new(Arc::clone(&state)));
+    Ok(Flash::with(state, FlashSettings { groups, boot, running: None })?)
+}
+
+/// A slot that is a file or a block device; of this size where there is none.
+fn slot(name: &str, path: &Path, size: u64) -> Result<GroupConfig> {
+    let file = path.file_name().and_then(|name| name.to_str()).context("a slot without a name")?.to_owned();
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = directory(folder)?;
+    let metadata = std::fs::metadata(path).ok();
+    let (size, place) = match metadata {
+        Some(metadata) if metadata.file_type().is_block_device() => {
+            let size = std::io::Seek::seek(&mut std::fs::File::open(path)?, std::io::SeekFrom::End(0))?;
+            (size, Place::Device { folder: Arc::new(Device::new(folder)), name: file })
+        }
+        metadata => {
+            let size = metadata.map_or(size, |metadata| metadata.len().max(1));
+            (size, Place::File { folder: Arc::new(folder), name: file })
         }
     };
-    let slot = |name: &str, path: &Path| -> Result<SlotConfig> {
-        Ok(SlotConfig { name: name.into(), file: format!("slot-{name}"), size: size(path)? })
-    };
-    // Without another one a file of no use is what the device runs from.
-    let running = arguments.running.clone().unwrap_or_else(|| arguments.state.join("running"));
-    let mut first = slot("a", &running)?;
-    if arguments.running.is_none() {
-        first.size = 1;
-    }
-    Ok(Flash::open(Arc::new(Disk::new(arguments)?), vec![first, slot("b", &arguments.slot)?])?)
-}
-
-/// The state folder, with the slots wherever they are.
-#[derive(Debug)]
-struct Disk {
-    state: Dir,
-    slots: BTreeMap<String, PathBuf>,
-}
-
-impl Disk {
-    fn new(arguments: &Arguments) -> Result<Self> {
-        std::fs::create_dir_all(&arguments.state)?;
-        let state = directory(&arguments.state)?;
-        let running = arguments.running.clone().unwrap_or_else(|| arguments.state.join("running"));
-        let slots = [("slot-a".to_owned(), running), ("slot-b".to_owned(), arguments.slot.clone())].into();
-        Ok(Self { state, slots })
-    }
-}
-
-impl Folder for Disk {
-    fn open(&self, name: &str, how: Open) -> std::io::Result<Box<dyn Volume>> {
-        let Some(path) = self.slots.get(name) else { return Folder::open(&self.state, name, how) };
-        let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let folder = Dir::open_ambient_dir(folder, ambient_authority())?;
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        Folder::open(&folder, name, how)
-    }
-
-    fn folder(&self, name: &str) -> std::io::Result<Arc<dyn Folder>> {
-        self.state.folder(name)
-    }
-
-    fn rename(&self, from: &str, to: &str) -> std::io::Result<()> {
-        Folder::rename(&self.state, from, to)
-    }
-
-    fn remove(&self, name: &str) -> std::io::Result<()> {
-        self.state.remove(name)
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.state.has(name)
-    }
-
-    fn names(&self) -> std::io::Result<Vec<String>> {
-        self.state.names()
-    }
-
-    fn sync(&self) -> std::io::Result<()> {
-        self.state.sync()
-    }
+    let part = PartConfig { name: name.into(), size, place };
+    Ok(GroupConfig { name: name.into(), parts: vec![part] })
 }
 
 fn directory(path: &Path) -> Result<Dir> {
