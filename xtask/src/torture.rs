@@ -72,13 +72,11 @@ fn simulator(arguments: &[&str]) -> Result<()> {
     run(cargo().args(["run", "--quiet", "--release", "--package", "hotshoe-simulator", "--"]).args(arguments))
 }
 
-/// With bugs in it nothing is a release.
+/// With bugs in it nothing is a release. Built with the workspace, so that nothing but the device's own code is built anew.
 fn planted() -> Result<()> {
-    let features = ["--features", "planted"];
-    run(cargo()
-        .args(["run", "--quiet", "--package", "hotshoe-simulator"])
-        .args(features)
-        .args(["--", "planted"]))
+    let build = ["build", "--quiet", "--workspace", "--bin", "hotshoe-simulator"];
+    run(cargo().args(build).args(["--features", "hotshoe-simulator/planted"]))?;
+    run(Command::new(target().join("debug/hotshoe-simulator")).arg("planted"))
 }
 
 fn calls() -> Result<()> {
