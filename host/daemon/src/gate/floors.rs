@@ -90,3 +90,82 @@ impl SignedImage {
         Rank { version: self.version.clone(), sequence: self.sequence }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+    use hotshoe_core::digest::Algorithm;
+
+    use super::*;
+    use crate::artifact::hash::Hasher;
+    use crate::flash::{Assurance, SlotConfig, boot};
+
+    struct Device(tempfile::TempDir);
+
+    impl Device {
+        fn dir(&self, name: &str) -> Dir {
+            std::fs::create_dir_all(self.0.path().join(name)).unwrap();
+            Dir::open_ambient_dir(self.0.path().join(name), ambient_authority()).unwrap()
+        }
+
+        fn flash(&self) -> Flash {
+            let slot = |name: &str| SlotConfig { name: name.into(), file: format!("{name}.img"), size: 4096 };
+            Flash::open(Arc::new(self.dir("flash")), vec![slot("a"), slot("b")]).unwrap()
+        }
+
+        fn floors(&self, downgrade: bool) -> Floors {
+            Floors::open(downgrade, StateDir::new(self.dir("floors")), self.flash()).unwrap()
+        }
+
+        /// Seals a signed image of this version in a slot, and boots it on trial.
+        fn try_image(&self, slot: &str, version: &str) {
+            let (flash, bytes) = (self.flash(), version.as_bytes());
+            let mut hasher = Hasher::new(Algorithm::Sha256);
+            hasher.update(bytes);
+            let image = SignedImage {
+                target: "images/gateway/fw.img".into(),
+                name: None,
+                version: Some(version.into()),
+                sequence: None,
+            };
+            let mut staging = flash.stage(slot, &hasher.finish(), "job", Assurance::Signed(image)).unwrap();
+            staging.append(bytes).unwrap();
+            staging.seal(version).unwrap();
+            flash.activate(slot, "job").unwrap();
+            boot::boot(Arc::new(self.dir("flash"))).unwrap();
+        }
+    }
+
+    fn version(text: &str) -> Rank {
+        Rank { version: Some(text.into()), sequence: None }
+    }
+
+    #[test]
+    fn a_trial_raises_nothing_and_a_confirmation_does_also_over_a_power_cut() {
+        let device = Device(tempfile::tempdir().unwrap());
+        device.try_image("b", "2.0.0");
+        assert!(device.floors(false).check("images/gateway", &version("1.0.0")).is_ok(), "on trial");
+        // The power goes between the boot record and the floor: nobody raised it.
+        device.flash().confirm().unwrap();
+        let floors = device.floors(false);
+        let told = floors.check("images/gateway", &version("1.0.0")).unwrap_err();
+        assert!(told.contains("1.0.0 is below 2.0.0"), "{told}");
+        assert!(floors.check("images/gateway", &version("2.0.0")).is_ok());
+        assert!(floors.check("images/other", &version("1.0.0")).is_ok(), "another name");
+        assert!(device.floors(true).check("images/gateway", &version("1.0.0")).is_ok(), "set aside");
+    }
+
+    #[test]
+    fn a_downgrade_that_was_let_in_does_not_lower_the_floor() {
+        let device = Device(tempfile::tempdir().unwrap());
+        device.try_image("b", "2.0.0");
+        device.flash().confirm().unwrap();
+        drop(device.floors(true));
+        device.try_image("a", "1.0.0");
+        device.flash().confirm().unwrap();
+        assert!(device.floors(false).check("images/gateway", &version("1.5.0")).is_err());
+    }
+}

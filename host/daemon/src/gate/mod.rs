@@ -171,3 +171,45 @@ impl Gate {
         (now, now >= self.0.built)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cap_std::ambient_authority;
+    use cap_std::fs::Dir;
+
+    use super::*;
+
+    fn gate(policy: &str, now: u64, free: u64) -> Gate {
+        let place = tempfile::tempdir().unwrap();
+        let dir = || Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
+        let flash = Flash::open(Arc::new(dir()), Vec::new()).unwrap();
+        let policy = hotshoe_core::policy::parse(policy).unwrap();
+        Gate::open(
+            &policy,
+            Arc::new(move || now),
+            1000,
+            Arc::new(move || free),
+            &StateDir::new(dir()),
+            &flash,
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn a_state_directory_without_room_is_told_with_what_is_free() {
+        assert_eq!(gate("", 5000, STATE_ROOM).room(), Ok(()));
+        assert_eq!(gate("", 5000, STATE_ROOM - 1).room(), Err(STATE_ROOM - 1));
+    }
+
+    #[test]
+    fn a_download_waits_for_its_window_only_where_it_is_told_to() {
+        // The first of January 1970, 01:23.
+        let window = "[update]\nwindows = [\"daily 02:00-03:00\"]\n";
+        assert_eq!(gate(window, 5000, 0).put_off_fetch(), None);
+        assert!(gate(window, 5000, 0).closed().unwrap().reason.contains("opens in 36 min"));
+        let waits = gate(&format!("{window}download = \"window\"\n"), 5000, 0).put_off_fetch().unwrap();
+        assert_eq!(waits.retry_after, Duration::from_secs(7200 - 5000));
+        let unset = gate(&format!("{window}clock = \"any\"\n"), 999, 0);
+        assert_eq!(unset.closed(), None, "a clock before the host was made is none");
+    }
+}
