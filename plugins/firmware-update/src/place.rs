@@ -100,13 +100,23 @@ pub(crate) fn short(digest: &str) -> String {
 
 /// Whether the device runs from a slot, or from a part of a group.
 pub(crate) fn runs(name: &str) -> Result<bool, Trouble> {
+    any(name, |slot| slot.running)
+}
+
+/// Whether one trial boot of a slot or group is armed or under way.
+pub(crate) fn is_armed(name: &str) -> Result<bool, Trouble> {
+    any(name, |slot| slot.trial)
+}
+
+/// Whether this is so of a slot, or of a part of a group.
+fn any(name: &str, so: impl Fn(&Slot) -> bool) -> Result<bool, Trouble> {
     let slots = flash::slots()?;
-    let running = |part: &str| slots.iter().any(|slot| slot.name == part && slot.running);
-    if running(name) {
+    let is = |part: &str| slots.iter().any(|slot| slot.name == part && so(slot));
+    if is(name) {
         return Ok(true);
     }
     let parts = flash::groups()?.into_iter().find(|group| group.name == name).map(|group| group.parts);
-    Ok(parts.unwrap_or_default().iter().any(|part| running(part)))
+    Ok(parts.unwrap_or_default().iter().any(|part| is(part)))
 }
 
 fn misfit(group: &Group, what: String) -> Trouble {

@@ -31,7 +31,7 @@ use serde_json::json;
 
 use crate::dialect::{self, Dialect, News};
 use crate::payload::Order;
-use crate::place::{Piece, runs, short};
+use crate::place::{Piece, is_armed, runs, short};
 use crate::section;
 use crate::trouble::{ATTEMPTS, Stage, Trouble, shortened};
 
@@ -261,16 +261,21 @@ impl Update<'_> {
         if runs(&slot)? {
             return Ok(Next::Step(Step::Confirming { slot, version, trials }));
         }
-        let fell_back = trials > 0 && matches!(self.job.wake(), Wake::Restarted { .. });
-        if fell_back || trials >= TRIALS {
+        // Armed, and the device went down before it was restarted: that trial is still to come.
+        let armed = is_armed(&slot)?;
+        // Once may have been a power cut on the way up, which is nobody's fault and leaves no trace.
+        let fell_back = trials > 1 && matches!(self.job.wake(), Wake::Restarted { .. });
+        if !armed && (fell_back || trials >= TRIALS) {
             return Ok(Next::Step(Step::FellBack { slot, version }));
         }
-        // Counted before it is armed: a device that never comes this far again must not do so for ever.
-        self.job.store(&Step::Booting {
-            slot: slot.clone(),
-            version: version.clone(),
-            trials: trials + 1,
-        })?;
+        if !armed {
+            // Counted before it is armed: a device that never comes this far again must not do so for ever.
+            self.job.store(&Step::Booting {
+                slot: slot.clone(),
+                version: version.clone(),
+                trials: trials + 1,
+            })?;
+        }
         match flash::activate_if_allowed(&slot)? {
             Activation::Armed => {
                 if matches!(self.job.wake(), Wake::Due) {
@@ -345,6 +350,10 @@ impl Update<'_> {
         section::remember_failure(&self.order, &trouble.message);
         if let Err(untold) = self.tell(News::Failed(trouble)) {
             error!("the failure could not be reported"; reason = untold.message);
+            // The twin would say for ever what was true before.
+            if untold.transient && self.job.attempt() < 2 * ATTEMPTS {
+                return Err(untold.failure());
+            }
         }
         Err(Failure::Permanent(trouble.message.clone()))
     }

@@ -71,6 +71,8 @@ fn what_fell_back_is_not_tried_again_until_the_section_changes() {
     let job = device.apply::<FirmwareUpdate>(wanted()).job.unwrap();
     assert_eq!(device.run_job::<FirmwareUpdate>(&job), End::Restart);
     device.restart_falling_back();
+    assert_eq!(device.run_job::<FirmwareUpdate>(&job), End::Restart, "a second trial");
+    device.restart_falling_back();
     assert!(matches!(device.run_job::<FirmwareUpdate>(&job), End::Permanent(_)));
     assert_eq!(device.reported()["firmware"]["fwUpdateStatus"], "rolledback");
 
