@@ -51,7 +51,7 @@ async fn a_plugin_is_built_and_checked() {
     assert_eq!(told["asked"]["restart"], true);
     assert!(told["sizes"]["names"].as_u64().unwrap() > 1000, "traps would have no names: {told}");
     let imports = told["imports"].as_array().unwrap();
-    let report = imports.iter().find(|it| it["name"] == "hotshoe:plugin/report@0.1.0").unwrap();
+    let report = imports.iter().find(|it| it["name"] == "hotshoe:plugin/report@0.1.1").unwrap();
     assert!(report["functions"].as_array().unwrap().contains(&json!("patch")), "{report}");
 
     let policy = folder.path().join("policy.toml");

@@ -30,6 +30,8 @@ pub(super) struct Keeper {
     tree: Option<Arc<Tree>>,
     step: u64,
     every: Duration,
+    /// Whether there is anything to win by reading back before the seal does.
+    overlaps: bool,
     last: Instant,
     rotten: u64,
     /// Somebody waits for the end: nothing more is read back.
@@ -43,8 +45,8 @@ impl Keeper {
         settings: &ReceiveSettings,
         hurry: Arc<AtomicBool>,
     ) -> Self {
-        let (step, every) = (settings.flush_step, settings.flush_every);
-        Self { staging, tree, step, every, last: Instant::now(), rotten: 0, hurry }
+        let (step, every, overlaps) = (settings.flush_step, settings.flush_every, settings.overlaps());
+        Self { staging, tree, step, every, overlaps, last: Instant::now(), rotten: 0, hurry }
     }
 
     /// Flushes if it is time.
@@ -77,9 +79,8 @@ impl Keeper {
     }
 
     fn read_back(&mut self, runs: &Runs) -> Result<(), FlashError> {
-        let Some(tree) = self.tree.as_ref().filter(|_| !self.hurry.load(Ordering::Relaxed)) else {
-            return Ok(());
-        };
+        let early = self.overlaps && !self.hurry.load(Ordering::Relaxed);
+        let Some(tree) = self.tree.as_ref().filter(|_| early) else { return Ok(()) };
         let reader = locked(&self.staging).reader();
         let failed = FlashError::io("read back what was written to the slot");
         let wrong = reader.wrong(tree, runs).map_err(failed)?;

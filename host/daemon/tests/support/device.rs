@@ -83,8 +83,8 @@ impl Device {
         write(
             "start",
             &format!(
-                "#!/bin/sh\ncd '{0}'\nif [ -e hang ]; then touch hung; exec sleep 1000; fi\n\
-                 exec '{hotshoed}' --config device.toml --log-format json 2>>log\n",
+                "#!/bin/sh\ncd '{0}'\nif [ -e hang ] && [ ! -e hung ]; then touch hung; exec sleep 1000; fi\n\
+                 rm -f hung\nexec '{hotshoed}' --config device.toml --log-format json 2>>log\n",
                 directory.display()
             ),
         );
@@ -197,7 +197,8 @@ impl Device {
         assert!(done.success());
     }
 
-    /// From the next boot on the system hangs before it comes to the host.
+    /// From now on every other boot hangs before it comes to the host, the next one first: those of a new image, where
+    /// the boot loader falls back in between.
     pub fn hang(&self, hang: bool) {
         match hang {
             true => fs::write(self.path("hang"), "").unwrap(),

@@ -4,19 +4,24 @@
 //! matters for cuts: which calls are made in which order, what is stored between them, which errors are tried again,
 //! and who is blamed for a boot that fell back.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use hotshoe_core::policy::Unsigned;
 use hotshoed::{
-    flash::{Flash, FlashError},
+    flash::{Flash, FlashError, Staging},
     hub::Outbox,
     job::{ActError, Adoption, Checkpoint, Doing, Guest, JobRun, RunEnd, Wake},
+    receive::{self, ReceiveError, Receiver, Source},
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
 
-use super::{Character, Image, World};
+use super::{
+    Character, Image, World,
+    server::{Server, settings},
+};
 use crate::machine::Machine;
 
 /// How often the trial of one update is armed at most.
@@ -161,6 +166,9 @@ impl Update<'_> {
     async fn stage(&self, slot: String) -> Result<Next, Trouble> {
         let mut staging =
             self.host.flash.stage(&slot, &self.image.digest, self.run.id.as_str(), Unsigned::Digest)?;
+        if self.host.world.streamed {
+            staging = self.receive(staging).await?;
+        }
         while (staging.written() as usize) < self.image.bytes.len() {
             let from = staging.written() as usize;
             let broken = self.host.machine.with(|state| state.world.flaky && state.random.one_in(8));
@@ -175,6 +183,35 @@ impl Update<'_> {
         staging.seal(&self.image.version)?;
         self.tell("restarting", Some(&slot)).await?;
         Ok(Next::Step(Step::Booting { slot, trials: 0 }))
+    }
+
+    /// From the servers to the slot by the host's receiver, chunk by chunk.
+    async fn receive(&self, staging: Staging) -> Result<Staging, Trouble> {
+        let image = receive::Image {
+            digest: self.image.digest.clone(),
+            length: Some(self.image.bytes.len() as u64),
+            root: Some(self.image.digest.clone()),
+            outboard: true,
+            zstd: false,
+        };
+        let server = |name, image: Image| -> Arc<dyn Source> {
+            Arc::new(Server { machine: self.host.machine.clone(), image, name })
+        };
+        let mut sources = vec![server("server", self.image.clone())];
+        if self.host.world.mirrored {
+            sources.insert(0, server("server with a wrong byte", self.image.clone().corrupt()));
+        }
+        let staging = Arc::new(Mutex::new(staging));
+        let receiver = Receiver::new(settings());
+        let cancel = CancellationToken::new();
+        let received = receiver.receive(Arc::clone(&staging), &image, &sources, &|_, _| {}, &cancel).await;
+        match received {
+            Ok(_) => {}
+            Err(ReceiveError::Flash(error)) => return Err(error.into()),
+            Err(error) => return Err(Trouble::passing(&error)),
+        }
+        let staging = Arc::into_inner(staging).and_then(|staging| staging.into_inner().ok());
+        staging.ok_or_else(|| Trouble::passing(&"the receiver holds the slot"))
     }
 
     async fn boot(&self, slot: String, trials: u32) -> Result<Next, Trouble> {

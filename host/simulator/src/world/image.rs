@@ -1,7 +1,7 @@
 //! Images, and what becomes of a device that boots them.
 
+use bao_tree::{BlockSize, io::outboard::PreOrderMemOutboard};
 use hotshoe_core::digest::{Algorithm, Digest};
-use hotshoed::artifact::hash::Hasher;
 
 use crate::random::Random;
 
@@ -23,8 +23,10 @@ pub struct Image {
     pub version: String,
     /// What is in it.
     pub bytes: Vec<u8>,
-    /// What vouches for it.
+    /// What vouches for it: the root of the hashes of its chunks.
     pub digest: Digest,
+    /// The hashes of its chunks.
+    pub outboard: Vec<u8>,
     /// What becomes of a device that boots it.
     pub character: Character,
     /// The server gives out other bytes than were vouched for.
@@ -39,9 +41,19 @@ impl Image {
             std::iter::repeat_with(|| random.bits().to_le_bytes()).flatten().take(length).collect();
         // No two sectors are alike, and none is of zeros.
         bytes.iter_mut().step_by(512).for_each(|byte| *byte |= 1);
-        let mut hasher = Hasher::new(Algorithm::Blake3);
-        hasher.update(&bytes);
-        Image { version: version.to_owned(), bytes, digest: hasher.finish(), character, corrupt: false }
+        Image::of(version, bytes, character)
+    }
+
+    fn of(version: &str, bytes: Vec<u8>, character: Character) -> Image {
+        let tree = PreOrderMemOutboard::create(&bytes, BlockSize::from_chunk_log(6));
+        let digest = Digest { algorithm: Algorithm::Blake3, bytes: *tree.root.as_bytes() };
+        Image { version: version.to_owned(), bytes, digest, outboard: tree.data, character, corrupt: false }
+    }
+
+    /// Another version, with one other byte.
+    pub fn changed(mut self, version: &str, at: usize) -> Image {
+        self.bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 0x42);
+        Image::of(version, self.bytes, self.character)
     }
 
     /// The same, from a server that gives out something else.

@@ -8,6 +8,7 @@ mod guest;
 mod hub;
 mod image;
 mod judge;
+mod server;
 mod worlds;
 
 use std::sync::Arc;
@@ -44,6 +45,10 @@ pub struct World {
     pub late: bool,
     /// The server breaks off.
     pub flaky: bool,
+    /// The image comes in chunks, each verified, from servers to the slot, by the host's own receiver.
+    pub streamed: bool,
+    /// There are two servers, and the first one has a wrong byte.
+    pub mirrored: bool,
     /// A restart is as a power cut: nobody syncs, nobody is asked to stop.
     pub abrupt: bool,
     /// The operator cancels the job once so many patches have arrived.

@@ -15,6 +15,8 @@ fn world(name: &'static str, words: &'static str, orders: &[Image]) -> World {
         lossy: false,
         late: false,
         flaky: false,
+        streamed: false,
+        mirrored: false,
         abrupt: false,
         cancel: None,
         lying: false,
@@ -29,6 +31,8 @@ fn good(version: &str) -> Image {
 pub fn all() -> Vec<Arc<World>> {
     let never = || Image::new("2.0.0", 3100, Character::NeverBoots);
     let fails = || Image::new("2.0.0", 3100, Character::FailsItsTest);
+    let large = |version: &str| Image::new(version, 2 * 65_536 + 3_000, Character::Good);
+    let streamed = |name, words, orders: &[Image]| World { streamed: true, ..world(name, words, orders) };
     let worlds = vec![
         world("plain", "one update", &[good("2.0.0")]),
         World {
@@ -63,6 +67,21 @@ pub fn all() -> Vec<Arc<World>> {
             cancel: Some(3),
             ..world("cancel-late", "the operator cancels when the trial is armed", &[good("2.0.0")])
         },
+        streamed("streamed", "the image comes in verified chunks", &[large("2.0.0")]),
+        World {
+            flaky: true,
+            abrupt: true,
+            ..streamed("streamed-flaky", "chunks from a server that breaks off", &[large("2.0.0")])
+        },
+        World {
+            mirrored: true,
+            ..streamed("mirrored", "a server with a wrong byte, and one without", &[large("2.0.0")])
+        },
+        streamed(
+            "delta",
+            "an update that shares chunks with the one before",
+            &[large("2.0.0"), large("2.0.0").changed("3.0.0", 70_000)],
+        ),
         World { lying: true, ..world("lying", "the control: every sync lies", &[good("2.0.0")]) },
     ];
     worlds.into_iter().map(Arc::new).collect()

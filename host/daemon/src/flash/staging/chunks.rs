@@ -7,7 +7,7 @@
 //!
 //! Syncing is cut in two ([`Staging::unsynced`], [`Staging::synced`]) so that the next chunks can be written meanwhile.
 
-use std::{io, ops::Range, sync::Arc};
+use std::{io, ops::Range, sync::Arc, time::Instant};
 
 use hotshoe_core::{
     digest::Digest,
@@ -28,6 +28,8 @@ pub(super) struct Chunks {
     pub(super) there: Runs,
     pub(super) unsynced: Runs,
     pub(super) verified: Runs,
+    /// When the first of those was read back.
+    pub(super) since: Option<Instant>,
     pub(super) tree: Option<Arc<Tree>>,
     /// Places between frames of the compressed stream that the record does not have yet, in order.
     borders: Vec<Encoded>,
@@ -61,6 +63,7 @@ impl Chunks {
             there: record.chunks.clone(),
             unsynced: Runs::new(),
             verified: Runs::new(),
+            since: None,
             tree: None,
             borders: Vec::new(),
             early: 0..0,
@@ -325,6 +328,7 @@ impl Staging {
             let mut runs = runs.clone();
             runs.subtract(&chunks.unsynced);
             chunks.verified.union(&runs);
+            chunks.since = chunks.since.or_else(|| Some(Instant::now()));
         }
     }
 

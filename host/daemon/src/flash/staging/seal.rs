@@ -1,6 +1,6 @@
 //! The end of a staging: read back, compared, and said so.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hotshoe_core::{
     digest::Digest,
@@ -18,15 +18,18 @@ use crate::{
 /// Longest version in bytes.
 const VERSION_LIMIT: usize = 128;
 
+/// How long it counts that a chunk was read back before the seal. What rots later must be noticed.
+const FRESH: Duration = Duration::from_secs(60);
+
 /// Chunks that are read back at a time.
 const PIECE: u64 = 8;
 
 impl Staging {
     /// Reads the image back, compares it with what vouches for it and marks the slot as holding this version.
     ///
-    /// What was read back since it was last made durable is not read again. Durable when it returns; sealing a sealed
-    /// slot again is well. Where the digest of the whole is wrong the slot counts as empty; where chunks are, only they
-    /// do.
+    /// What was read back within the last minute, since it was last made durable, is not read again. Durable when it
+    /// returns; sealing a sealed slot again is well. Where the digest of the whole is wrong the slot counts as empty;
+    /// where chunks are, only they do.
     pub fn seal(&mut self, version: &str) -> Result<(), FlashError> {
         if version.len() > VERSION_LIMIT {
             let text = format!(
@@ -100,7 +103,9 @@ impl Staging {
         };
         let Some(tree) = chunks.tree.clone() else { return self.whole(length) };
         let mut unproven = chunks.there.clone();
-        unproven.subtract(&chunks.verified);
+        if chunks.since.is_some_and(|since| since.elapsed() < FRESH) {
+            unproven.subtract(&chunks.verified);
+        }
         let wrong = self.reader().wrong(&tree, &unproven).map_err(self.cannot("read back"))?;
         if wrong.is_empty() || planted::on(Bug::SealMismatch) {
             return Ok(());
