@@ -115,11 +115,16 @@ pub enum Hint {
 
 /// Makes durable what an earlier process wrote to these volumes, and their names. What is missing is left alone.
 ///
-/// For volumes that are changed in place and acted upon: after this, what is read cannot be taken back.
+/// For volumes that are changed in place and acted upon: after this, what is read cannot be taken back. A sync that
+/// failed in that process has left pages that are seen, count as clean and will never be written; a later sync says that
+/// all is well. So they are dropped from the kernel's cache, and the next read asks the medium.
 pub fn settle(folder: &dyn Folder, names: &[&str]) -> io::Result<()> {
     for name in names {
         match folder.open(name, Open::Reading) {
-            Ok(volume) => volume.sync()?,
+            Ok(volume) => {
+                volume.sync()?;
+                volume.hint(Hint::Forget);
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
