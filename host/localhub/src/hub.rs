@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::events::{Events, Section, Text, What};
 use crate::fault::Fault;
 use crate::identity::Name;
 use crate::links::Links;
@@ -33,6 +34,7 @@ pub struct Hub {
     pub(crate) clock_slack: Duration,
     pub(crate) store: Store,
     pub(crate) links: Links,
+    pub(crate) events: Events,
     pub(crate) policies: Policies,
     order: Mutex<()>,
     refused: Mutex<HashMap<Name, Instant>>,
@@ -56,11 +58,13 @@ pub struct Telemetry {
 impl Hub {
     pub(crate) fn new(host: String, clock_slack: Duration, store: Store) -> Result<Self, StoreError> {
         let policies = Policies::load_or_make(&store)?;
+        let events = Events::new();
         Ok(Self {
             host,
             clock_slack,
             store,
-            links: Links::new(),
+            links: Links::new(events.clone()),
+            events,
             policies,
             order: Mutex::new(()),
             refused: Mutex::new(HashMap::new()),
@@ -94,10 +98,13 @@ impl Hub {
     ) -> Result<u64, Fault> {
         let name = name.clone();
         self.blocking(move |hub| {
-            hub.store.change(&name, |record| {
+            let version = hub.store.change(&name, |record| {
                 let record = record.as_mut().ok_or_else(|| unknown(&name))?;
                 record.twin.report(&patch, expected, &clock::now_text())
-            })
+            })?;
+            let what = What::Twin { section: Section::Reported, version, patch: &patch, replaced: false };
+            hub.events.tell(&name, &what);
+            Ok(version)
         })
         .await
     }
@@ -124,10 +131,24 @@ impl Hub {
                 let payload = Bytes::from(notification.body.to_string());
                 let delivery = hub.links.publish(&name, topic::desired_patch(notification.version), payload);
                 tracing::debug!(device = %name, version = notification.version, ?delivery, "desired changed");
+                let (version, patch) = (notification.version, &notification.body);
+                let what = What::Twin { section: Section::Desired, version, patch, replaced: replace };
+                hub.events.tell(&name, &what);
+            }
+            if let Some(patch) = change.tags.as_ref().or(replace.then_some(&record.twin.tags)) {
+                let version = record.twin.version;
+                let what = What::Twin { section: Section::Tags, version, patch, replaced: replace };
+                hub.events.tell(&name, &what);
             }
             Ok(record)
         })
         .await
+    }
+
+    /// What happens in the hub, to listen to.
+    #[must_use]
+    pub fn events(&self) -> &Events {
+        &self.events
     }
 
     /// Ends the connections of a device now. True if it had one.
@@ -150,8 +171,9 @@ impl Hub {
         refused.contains_key(name)
     }
 
-    /// Keeps a device-to-cloud message among the recent ones.
+    /// Keeps a device-to-cloud message among the recent ones and tells who listens.
     pub(crate) fn keep_telemetry(&self, from: &Name, properties: &str, body: &[u8]) {
+        self.events.tell(from, &What::Telemetry { properties, body: Text(body) });
         let message = Telemetry {
             from: from.to_string(),
             properties: properties.to_owned(),

@@ -13,6 +13,7 @@ use rand::Rng as _;
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
+use crate::events::What;
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Name;
@@ -43,6 +44,18 @@ pub struct Answered {
 impl Hub {
     /// Calls a direct method and waits for the answer.
     pub async fn invoke(self: &Arc<Self>, name: &Name, call: Invocation) -> Result<Answered, Fault> {
+        let (began, method) = (Instant::now(), call.method.clone());
+        let answered = self.call_and_wait(name, call).await;
+        let (status, error) = match &answered {
+            Ok(answered) => (Some(answered.status), None),
+            Err(fault) => (None, Some(fault.name())),
+        };
+        let milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.events.tell(name, &What::Method { name: &method, status, error, milliseconds });
+        answered
+    }
+
+    async fn call_and_wait(self: &Arc<Self>, name: &Name, call: Invocation) -> Result<Answered, Fault> {
         check_name(&call.method)?;
         let payload = Bytes::from(call.payload.as_deref().map_or("null", RawValue::get).to_owned());
         if payload.len() > method::PAYLOAD_LIMIT {

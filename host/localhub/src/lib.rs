@@ -18,6 +18,7 @@
 //! ```
 
 mod clock;
+mod events;
 mod fault;
 mod files;
 mod hub;
@@ -33,6 +34,7 @@ mod store;
 mod tls;
 mod twin;
 
+pub use self::events::{Event, Events, Heard, Kind, Kinds, Listener, Section, Text, What};
 pub use self::fault::Fault;
 pub use self::hub::{Hub, Telemetry};
 pub use self::identity::Name;

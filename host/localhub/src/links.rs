@@ -3,7 +3,8 @@
 //! One [`Link`] per identity: a newer connection takes the place of the older one, whose direct method calls in
 //! flight then fail as IoT Hub's do (`iothub.md` §1.8). All of it lives in memory under one lock that is never
 //! held over an `await`. A message for a link goes through a bounded queue; a device that does not drain its
-//! queue is cut off rather than waited for.
+//! queue is cut off rather than waited for. Who listens to events is told under the same lock, so that connected and
+//! disconnected come in the order in which they were so.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::events::{Events, What};
 use crate::identity::Name;
 use crate::mqtt::Subscriptions;
 
@@ -59,11 +61,12 @@ struct Link {
 pub(crate) struct Links {
     links: Mutex<HashMap<Name, Link>>,
     changed: watch::Sender<u64>,
+    events: Events,
 }
 
 impl Links {
-    pub(crate) fn new() -> Self {
-        Self { links: Mutex::new(HashMap::new()), changed: watch::Sender::new(0) }
+    pub(crate) fn new(events: Events) -> Self {
+        Self { links: Mutex::new(HashMap::new()), changed: watch::Sender::new(0), events }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Link>> {
@@ -86,16 +89,20 @@ impl Links {
         });
         let link = Link { number, commands, subscriptions, calls: HashMap::new() };
         if let Some(old) = links.insert(name.clone(), link) {
-            old.end("a newer connection of the same device took over", Some(()));
+            let reason = "a newer connection of the same device took over";
+            self.events.tell(name, &What::Disconnected { reason });
+            old.end(reason, Some(()));
         }
+        self.events.tell(name, &What::Connected);
         number
     }
 
-    /// Removes a connection, unless a newer one has taken its place.
-    pub(crate) fn detach(&self, name: &Name, number: u64) {
+    /// Removes a connection, unless it was closed from here or a newer one has taken its place. The reason is told.
+    pub(crate) fn detach(&self, name: &Name, number: u64, reason: &str) {
         let mut links = self.lock();
         if links.get(name).is_some_and(|link| link.number == number) {
             links.remove(name);
+            self.events.tell(name, &What::Disconnected { reason });
         }
     }
 
@@ -116,6 +123,7 @@ impl Links {
         let names: Vec<Name> = links.keys().filter(below).cloned().collect();
         for name in &names {
             if let Some(link) = links.remove(name) {
+                self.events.tell(name, &What::Disconnected { reason });
                 link.end(reason, None);
             }
         }
@@ -148,7 +156,9 @@ impl Links {
             return Delivery::Queued;
         }
         if let Some(link) = links.remove(name) {
-            link.end("the device does not read what it is sent", None);
+            let reason = "the device does not read what it is sent";
+            self.events.tell(name, &What::Disconnected { reason });
+            link.end(reason, None);
         }
         Delivery::Offline
     }

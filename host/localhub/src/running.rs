@@ -104,6 +104,7 @@ impl LocalHub {
             tasks: tasks.clone(),
             stop: stop.clone(),
             web_sockets: Arc::new(Semaphore::new(rest::MOST_WEB_SOCKETS)),
+            streams: Arc::new(Semaphore::new(rest::MOST_STREAMS)),
         };
         let acceptor = TlsAcceptor::from(tls.https);
         tasks.spawn(rest::listen(https, acceptor, rest::router(service), tasks.clone(), stop.clone()));

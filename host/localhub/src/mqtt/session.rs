@@ -114,7 +114,8 @@ async fn begin(
     let subscriptions = Subscriptions::restored(kept);
     let (sender, commands) = mpsc::channel(QUEUE);
     let number = hub.links.attach(&login.name, sender, subscriptions.clone());
-    let _attached = Attached { hub: Arc::clone(&hub), name: login.name.clone(), number };
+    let reason = "the hub let go of the connection".to_owned();
+    let mut attached = Attached { hub: Arc::clone(&hub), name: login.name.clone(), number, reason };
     if hub.is_refused(&login.name) {
         // The operator's word came between the check at the door and the entry in the table.
         let sent = send_all(wire, protocol.refuse(ReturnCode::Unavailable)).await;
@@ -126,7 +127,7 @@ async fn begin(
         Ok(()) => session.run(wire, commands, &stop, connect.keep_alive, rest).await,
         Err(end) => Err(end),
     };
-    match end {
+    let end = match end {
         Ok(()) => "the client disconnected".into(),
         Err(end) => {
             if let Some((topic, payload)) = connect.will {
@@ -134,7 +135,9 @@ async fn begin(
             }
             end
         }
-    }
+    };
+    attached.reason.clone_from(&end);
+    end
 }
 
 async fn restore(hub: &Arc<Hub>, name: &Name, clean: bool) -> Result<(Kept, bool), End> {
@@ -171,11 +174,12 @@ struct Attached {
     hub: Arc<Hub>,
     name: Name,
     number: u64,
+    reason: String,
 }
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.hub.links.detach(&self.name, self.number);
+        self.hub.links.detach(&self.name, self.number, &self.reason);
     }
 }
 

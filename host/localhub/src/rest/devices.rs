@@ -12,6 +12,7 @@ use super::Service;
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
 use super::wanted::Wanted;
 use crate::clock;
+use crate::events::What;
 use crate::fault::Fault;
 use crate::hub::{Hub, check_tag, unknown};
 use crate::identity::{Identity, Name, Status, generate_etag, generate_generation};
@@ -150,6 +151,7 @@ async fn delete_named(service: &Service, name: Name, headers: &HeaderMap) -> Res
             Ok(())
         })?;
         hub.links.close(&name, "its identity was deleted");
+        hub.events.tell(&name, &What::Deleted);
         Ok(())
     };
     service.hub.blocking(delete).await?;
@@ -159,7 +161,7 @@ async fn delete_named(service: &Service, name: Name, headers: &HeaderMap) -> Res
 /// Makes an identity and its twin. Blocks.
 pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, Fault> {
     wanted.check_names(name)?;
-    hub.store.change(name, |record| {
+    let made = hub.store.change(name, |record| {
         if record.is_some() {
             return Err(Fault::DeviceAlreadyExists(name.to_string()));
         }
@@ -175,7 +177,9 @@ pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, 
         };
         let made = Record { identity, twin: Twin::new(&clock::now_text()) };
         Ok(record.insert(made).clone())
-    })
+    })?;
+    hub.events.tell(name, &What::Created);
+    Ok(made)
 }
 
 fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -> Result<Record, Fault> {
@@ -197,6 +201,8 @@ fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -
     if !record.is_enabled() {
         hub.links.close(name, "its identity was disabled");
     }
+    let status = if record.is_enabled() { "enabled" } else { "disabled" };
+    hub.events.tell(name, &What::Updated { status });
     Ok(record)
 }
 

@@ -7,6 +7,7 @@
 mod auth;
 mod body;
 mod devices;
+mod events;
 mod images;
 mod json;
 mod listen;
@@ -31,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::devices::create;
+pub(crate) use self::events::MOST as MOST_STREAMS;
 pub(crate) use self::listen::listen;
 pub(crate) use self::served::Served;
 pub(crate) use self::wanted::Wanted;
@@ -47,6 +49,8 @@ pub(crate) struct Service {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) web_sockets: Arc<Semaphore>,
+    /// Room for streams of events.
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 /// How many WebSockets may be open.
@@ -76,6 +80,8 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/localhub/devices/{id}/disconnect", post(local::disconnect))
         .route("/localhub/devices/{id}/refuse", post(local::refuse))
         .route("/localhub/devices/{id}/telemetry", get(local::telemetry))
+        .route("/localhub/events", get(events::events))
+        .route("/localhub/telemetry", get(events::telemetry))
         .route("/localhub/images", get(served::list))
         .method_not_allowed_fallback(wrong_verb)
         .layer(DefaultBodyLimit::disable()) // `body::whole` has the limit

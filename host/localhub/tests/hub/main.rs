@@ -6,6 +6,7 @@
 
 mod client;
 mod durable;
+mod events;
 mod images;
 mod methods;
 mod mqtt;
