@@ -22,6 +22,7 @@ use crate::links::Links;
 use crate::policies::Policies;
 use crate::store::{Record, Store, StoreError};
 use crate::twin::Change;
+use crate::wirelog::WireLog;
 
 /// How many device-to-cloud messages are kept for looking at, over all devices.
 const TELEMETRY: usize = 1_000;
@@ -35,6 +36,7 @@ pub struct Hub {
     pub(crate) store: Store,
     pub(crate) links: Links,
     pub(crate) events: Events,
+    pub(crate) wire_log: WireLog,
     pub(crate) policies: Policies,
     order: Mutex<()>,
     refused: Mutex<HashMap<Name, Instant>>,
@@ -64,6 +66,7 @@ impl Hub {
             clock_slack,
             store,
             links: Links::new(events.clone()),
+            wire_log: WireLog::new(events.clone()),
             events,
             policies,
             order: Mutex::new(()),

@@ -33,6 +33,7 @@ mod settings;
 mod store;
 mod tls;
 mod twin;
+mod wirelog;
 
 pub use self::events::{Event, Events, Heard, Kind, Kinds, Listener, Section, Text, What};
 pub use self::fault::Fault;
@@ -42,3 +43,4 @@ pub use self::invoke::{Answered, Invocation};
 pub use self::running::{LocalHub, Running, StartError};
 pub use self::settings::Settings;
 pub use self::twin::{Change, ChangedProperties};
+pub use self::wirelog::{Direction, Packet};

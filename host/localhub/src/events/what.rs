@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Kind;
+use crate::wirelog::Packet;
 
 /// What happened. Its members become members of the event's JSON, beside `kind`.
 #[derive(Debug, Serialize)]
@@ -69,15 +70,7 @@ pub enum What<'a> {
         id: &'a str,
     },
     /// A packet crossed the wire.
-    Packet {
-        /// `in` from the client, `out` to it.
-        direction: &'a str,
-        /// `publish`, `subscribe`, `pingreq`…
-        packet: &'a str,
-        /// The packet as the log of the wire keeps it.
-        #[serde(flatten)]
-        more: &'a Value,
-    },
+    Packet(&'a Packet),
 }
 
 impl What<'_> {
@@ -95,7 +88,7 @@ impl What<'_> {
             Self::Deleted => Kind::Deleted,
             Self::Job { .. } => Kind::Job,
             Self::Configuration { .. } => Kind::Configuration,
-            Self::Packet { .. } => Kind::Packet,
+            Self::Packet(_) => Kind::Packet,
         }
     }
 }

@@ -16,4 +16,4 @@ mod wire;
 pub(crate) use self::filters::Subscriptions;
 pub(crate) use self::listen::listen;
 pub(crate) use self::session::{Peer, serve};
-pub(crate) use self::wire::WebSocketWire;
+pub(crate) use self::wire::{WebSocketWire, Wire};

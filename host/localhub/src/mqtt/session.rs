@@ -22,6 +22,7 @@ use crate::identity::Name;
 use crate::links::{Command, QUEUE};
 use crate::store::Session as Kept;
 use crate::tls::ClientCertificate;
+use crate::wirelog::Tap;
 
 /// From the TCP (or WebSocket) connection to the CONNECT packet, TLS included.
 const CONNECT_WITHIN: Duration = Duration::from_secs(60);
@@ -52,7 +53,8 @@ impl Peer {
 pub(super) type End = String;
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(mut wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: CancellationToken) {
+pub(crate) async fn serve(wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: CancellationToken) {
+    let mut wire = Tap::new(wire, hub.wire_log.clone());
     let mut protocol = Protocol::new();
     let first = timeout_at(peer.connect_by, first_packet(&mut wire, &mut protocol));
     let end = match first.await {
@@ -89,7 +91,7 @@ async fn write(wire: &mut impl Wire, bytes: bytes::Bytes) -> Result<(), End> {
 }
 
 async fn begin(
-    wire: &mut impl Wire,
+    wire: &mut Tap<impl Wire>,
     mut protocol: Protocol,
     hub: Arc<Hub>,
     peer: &Peer,
@@ -104,6 +106,7 @@ async fn begin(
             return send_all(wire, protocol.refuse(refusal.code)).await.err().unwrap_or(refusal.reason);
         }
     };
+    wire.belongs_to(&login.name);
     let (kept, present) = match restore(&hub, &login.name, connect.clean_session).await {
         Ok(restored) => restored,
         Err(fault) => {

@@ -18,6 +18,7 @@ mod served;
 mod twins;
 mod wanted;
 mod websocket;
+mod wire;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,6 +81,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/localhub/devices/{id}/disconnect", post(local::disconnect))
         .route("/localhub/devices/{id}/refuse", post(local::refuse))
         .route("/localhub/devices/{id}/telemetry", get(local::telemetry))
+        .route("/localhub/wire/{id}", get(wire::packets))
         .route("/localhub/events", get(events::events))
         .route("/localhub/telemetry", get(events::telemetry))
         .route("/localhub/images", get(served::list))

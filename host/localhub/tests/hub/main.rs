@@ -13,3 +13,4 @@ mod mqtt;
 mod rest;
 mod twins;
 mod websocket;
+mod wire;
