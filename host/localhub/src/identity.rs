@@ -98,6 +98,16 @@ pub struct Identity {
     pub authentication: Authentication,
 }
 
+impl Identity {
+    /// The name, which was checked when the identity was made.
+    pub(crate) fn name(&self) -> Result<Name, Fault> {
+        match &self.module_id {
+            None => Name::device(&self.device_id),
+            Some(module) => Name::module(&self.device_id, module),
+        }
+    }
+}
+
 /// Whether an identity may connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

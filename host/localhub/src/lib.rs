@@ -2,8 +2,7 @@
 //!
 //! Devices connect by MQTT 3.1.1 over TLS (and in WebSockets), operators by HTTPS REST, with the official SDKs of
 //! either side unmodified. Identities, twins and sessions live in a data directory and survive `kill -9`. What IoT
-//! Hub has and this hub has not: AMQP, cloud-to-device messages, jobs, configurations, most of the query language,
-//! provisioning, certificate authorities for devices.
+//! Hub has and this hub has not: AMQP, cloud-to-device messages, jobs, configurations, provisioning, certificate authorities for devices.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -27,9 +26,11 @@ mod invoke;
 mod links;
 mod mqtt;
 mod policies;
+mod query;
 mod rest;
 mod running;
 mod settings;
+mod show;
 mod store;
 mod tls;
 mod twin;

@@ -6,7 +6,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::Service;
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
@@ -17,11 +17,9 @@ use crate::fault::Fault;
 use crate::hub::{Hub, check_tag, unknown};
 use crate::identity::{Identity, Name, Status, generate_etag, generate_generation};
 use crate::policies::Right;
+use crate::show::identity;
 use crate::store::Record;
 use crate::twin::Twin;
-
-/// The time that stands for "never".
-pub(super) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 #[derive(Deserialize)]
 pub(super) struct List {
@@ -42,8 +40,8 @@ pub(super) async fn list(
             .filter(|top| (1..=1000).contains(top))
             .ok_or_else(|| Fault::ArgumentInvalid(format!("top is 1 to 1000, not {text:?}")))?,
     };
-    let records = service.hub.blocking(move |hub| Ok(hub.store.devices(top)?)).await?;
-    let shown: Vec<Value> = records.iter().map(|record| shown(&service.hub, record)).collect();
+    let records = service.hub.blocking(move |hub| hub.store.devices(top)).await?;
+    let shown: Vec<Value> = records.iter().map(|record| identity(&service.hub, record)).collect();
     Ok(answer(Value::Array(shown).to_string()))
 }
 
@@ -56,7 +54,7 @@ pub(super) async fn list_modules(
     service.authorize(&headers, Right::RegistryRead, &name.resource())?;
     service.hub.record(&name).await?;
     let records = service.hub.blocking(move |hub| Ok(hub.store.modules(&id)?)).await?;
-    let shown: Vec<Value> = records.iter().map(|record| shown(&service.hub, record)).collect();
+    let shown: Vec<Value> = records.iter().map(|record| identity(&service.hub, record)).collect();
     Ok(answer(Value::Array(shown).to_string()))
 }
 
@@ -79,7 +77,7 @@ pub(super) async fn show_module(
 async fn show_named(service: &Service, name: Name, headers: &HeaderMap) -> Result<Response, Fault> {
     service.authorize(headers, Right::RegistryRead, &name.resource())?;
     let record = service.hub.record(&name).await?;
-    Ok(answer_with_tag(shown(&service.hub, &record).to_string(), &record.identity.etag))
+    Ok(answer_with_tag(identity(&service.hub, &record).to_string(), &record.identity.etag))
 }
 
 pub(super) async fn put(
@@ -121,7 +119,7 @@ async fn put_named(
             }
         })
         .await?;
-    Ok(answer_with_tag(shown(&service.hub, &record).to_string(), &record.identity.etag))
+    Ok(answer_with_tag(identity(&service.hub, &record).to_string(), &record.identity.etag))
 }
 
 pub(super) async fn delete(
@@ -204,39 +202,4 @@ fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -
     let status = if record.is_enabled() { "enabled" } else { "disabled" };
     hub.events.tell(name, &What::Updated { status });
     Ok(record)
-}
-
-/// The identity as REST shows it.
-fn shown(hub: &Hub, record: &Record) -> Value {
-    let identity = &record.identity;
-    let mut shown = json!({
-        "deviceId": identity.device_id,
-        "generationId": identity.generation_id,
-        "etag": identity.etag,
-        "connectionState": connection_state(hub, record),
-        "status": identity.status,
-        "statusReason": identity.status_reason,
-        "connectionStateUpdatedTime": NEVER,
-        "statusUpdatedTime": identity.status_updated_time.as_deref().unwrap_or(NEVER),
-        "lastActivityTime": NEVER,
-        "cloudToDeviceMessageCount": 0,
-        "authentication": identity.authentication,
-    });
-    if let Value::Object(members) = &mut shown {
-        match &identity.module_id {
-            Some(module) => drop(members.insert("moduleId".into(), module.as_str().into())),
-            None => drop(members.insert("capabilities".into(), json!({"iotEdge": false}))),
-        }
-    }
-    shown
-}
-
-/// `Connected` or `Disconnected`.
-pub(super) fn connection_state(hub: &Hub, record: &Record) -> &'static str {
-    let identity = &record.identity;
-    let name = match &identity.module_id {
-        None => Name::device(&identity.device_id),
-        Some(module) => Name::module(&identity.device_id, module),
-    };
-    if name.is_ok_and(|name| hub.links.is_connected(&name)) { "Connected" } else { "Disconnected" }
 }

@@ -15,6 +15,7 @@ mod local;
 mod methods;
 mod query;
 mod served;
+mod statistics;
 mod twins;
 mod wanted;
 mod websocket;
@@ -76,8 +77,8 @@ pub(crate) fn router(service: Service) -> Router {
         )
         .route("/twins/{id}/methods", post(methods::invoke))
         .route("/twins/{id}/modules/{module}/methods", post(methods::invoke_module))
-        .route("/statistics/devices", get(query::device_statistics))
-        .route("/statistics/service", get(query::service_statistics))
+        .route("/statistics/devices", get(statistics::devices))
+        .route("/statistics/service", get(statistics::service))
         .route("/localhub/devices/{id}/disconnect", post(local::disconnect))
         .route("/localhub/devices/{id}/refuse", post(local::refuse))
         .route("/localhub/devices/{id}/telemetry", get(local::telemetry))

@@ -3,16 +3,13 @@
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde_json::{Value, json};
 
 use super::Service;
-use super::devices::{NEVER, connection_state};
 use super::json::{Json, answer_with_tag, if_match};
 use crate::fault::Fault;
-use crate::hub::Hub;
 use crate::identity::Name;
 use crate::policies::Right;
-use crate::store::Record;
+use crate::show;
 use crate::twin::Change;
 
 pub(super) async fn show(
@@ -34,7 +31,7 @@ pub(super) async fn show_module(
 async fn show_named(service: &Service, name: &Name, headers: &HeaderMap) -> Result<Response, Fault> {
     service.authorize(headers, Right::ServiceConnect, &name.resource())?;
     let record = service.hub.record(name).await?;
-    Ok(answer_with_tag(shown(&service.hub, &record).to_string(), &record.twin.etag()))
+    Ok(answer_with_tag(show::twin(&service.hub, &record).to_string(), &record.twin.etag()))
 }
 
 pub(super) async fn patch(
@@ -82,35 +79,5 @@ async fn change_named(
 ) -> Result<Response, Fault> {
     service.authorize(headers, Right::ServiceConnect, &name.resource())?;
     let record = service.hub.change_twin(name, change, replace, if_match(headers)).await?;
-    Ok(answer_with_tag(shown(&service.hub, &record).to_string(), &record.twin.etag()))
-}
-
-/// The twin as REST shows it, metadata included.
-pub(super) fn shown(hub: &Hub, record: &Record) -> Value {
-    let (identity, twin) = (&record.identity, &record.twin);
-    let mut shown = json!({
-        "deviceId": identity.device_id,
-        "etag": twin.etag(),
-        "deviceEtag": identity.etag,
-        "status": identity.status,
-        "statusUpdateTime": identity.status_updated_time.as_deref().unwrap_or(NEVER),
-        "connectionState": connection_state(hub, record),
-        "lastActivityTime": NEVER,
-        "cloudToDeviceMessageCount": 0,
-        "authenticationType": identity.authentication.kind,
-        "x509Thumbprint": identity.authentication.x509_thumbprint,
-        "modelId": "",
-        "version": twin.version,
-        "properties": {"desired": twin.desired.shown(true), "reported": twin.reported.shown(true)},
-    });
-    if let Value::Object(members) = &mut shown {
-        match &identity.module_id {
-            Some(module) => drop(members.insert("moduleId".into(), module.as_str().into())),
-            None => drop(members.insert("capabilities".into(), json!({"iotEdge": false}))),
-        }
-        if twin.tags.as_object().is_some_and(|tags| !tags.is_empty()) {
-            members.insert("tags".into(), twin.tags.clone());
-        }
-    }
-    shown
+    Ok(answer_with_tag(show::twin(&service.hub, &record).to_string(), &record.twin.etag()))
 }

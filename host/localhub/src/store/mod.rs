@@ -7,6 +7,7 @@
 
 mod tables;
 
+use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
@@ -65,21 +66,37 @@ impl Store {
         self.read(RECORDS, &name.to_string())
     }
 
-    /// The identities and twins of at most `limit` devices, in the order of their names. Modules are left out.
-    pub(crate) fn devices(&self, limit: usize) -> Result<Vec<Record>, StoreError> {
-        let read = self.database.begin_read()?;
-        let table = read.open_table(RECORDS)?;
-        let mut found = Vec::new();
-        for entry in table.iter()? {
-            let (key, value) = entry?;
-            if key.value().contains('/') {
+    /// Shows the identities and twins of all devices, or of all modules, whose names come after `after`, in the order
+    /// of their names, until `see` breaks or fails. One state of the database is seen throughout; changes meanwhile
+    /// are neither seen nor held up.
+    pub(crate) fn visit(
+        &self,
+        modules: bool,
+        after: Option<&str>,
+        mut see: impl FnMut(&str, Record) -> Result<ControlFlow<()>, Fault>,
+    ) -> Result<(), Fault> {
+        let read = self.database.begin_read().map_err(StoreError::from)?;
+        let table = read.open_table(RECORDS).map_err(StoreError::from)?;
+        let first = after.map_or(Bound::Unbounded, Bound::Excluded);
+        for entry in table.range::<&str>((first, Bound::Unbounded)).map_err(StoreError::from)? {
+            let (key, value) = entry.map_err(StoreError::from)?;
+            if key.value().contains('/') != modules {
                 continue;
             }
-            if found.len() >= limit {
+            if see(key.value(), decode(key.value(), value.value())?)?.is_break() {
                 break;
             }
-            found.push(decode(key.value(), value.value())?);
         }
+        Ok(())
+    }
+
+    /// The identities and twins of at most `limit` devices, in the order of their names. Modules are left out.
+    pub(crate) fn devices(&self, limit: usize) -> Result<Vec<Record>, Fault> {
+        let mut found = Vec::new();
+        self.visit(false, None, |_, record| {
+            found.push(record);
+            Ok(if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+        })?;
         Ok(found)
     }
 
@@ -96,11 +113,15 @@ impl Store {
         Ok(found)
     }
 
-    /// How many devices there are.
-    pub(crate) fn count(&self) -> Result<(u64, u64), StoreError> {
-        let devices = self.devices(usize::MAX)?;
-        let enabled = devices.iter().filter(|record| record.is_enabled()).count();
-        Ok((u64::try_from(devices.len()).unwrap_or(0), u64::try_from(enabled).unwrap_or(0)))
+    /// How many devices there are, and how many of them are enabled.
+    pub(crate) fn count(&self) -> Result<(u64, u64), Fault> {
+        let (mut total, mut enabled) = (0, 0);
+        self.visit(false, None, |_, record| {
+            total += 1;
+            enabled += u64::from(record.is_enabled());
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok((total, enabled))
     }
 
     /// Reads a record, lets `change` turn it into another (or into none), and writes that durably. An error from

@@ -10,6 +10,7 @@ mod events;
 mod images;
 mod methods;
 mod mqtt;
+mod query;
 mod rest;
 mod twins;
 mod websocket;

@@ -108,25 +108,6 @@ async fn tokens_open_what_their_policy_allows() {
 }
 
 #[tokio::test]
-async fn queries_of_the_two_forms_are_answered_as_twins() {
-    let place = Place::new().await;
-    place.key("a").await;
-    place.key("b").await;
-    let query = |text: &str| place.send(Method::POST, "/devices/query", Some(json!({"query": text})), &[]);
-    let response = query("SELECT * FROM devices").await;
-    assert_eq!(response.headers()["x-ms-item-type"], "Twin");
-    assert!(response.headers().get("x-ms-continuation").is_none());
-    let all: Value = serde_json::from_str(&response.text().await.unwrap()).unwrap();
-    assert_eq!(all.as_array().unwrap().len(), 2);
-    let one: Value = serde_json::from_str(
-        &query("SELECT * FROM devices WHERE deviceId = 'b'").await.text().await.unwrap(),
-    )
-    .unwrap();
-    assert_eq!((one.as_array().unwrap().len(), &one[0]["deviceId"]), (1, &json!("b")));
-    assert_eq!(query("SELECT deviceId FROM devices").await.status(), 400);
-}
-
-#[tokio::test]
 async fn wrong_paths_verbs_and_bodies_get_json_errors() {
     let place = Place::new().await;
     for (method, path, body, status) in [

@@ -1,0 +1,104 @@
+//! How an identity and its twin look to operators, in REST answers and in queries (`iothub.md` §6.4, §6.5).
+//!
+//! A twin is shown member by member, so that a query which asks for one does not pay for all.
+
+use serde_json::{Map, Value, json};
+
+use crate::hub::Hub;
+use crate::store::Record;
+
+/// The time that stands for "never".
+pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// The members of a twin; not every twin has all of them.
+const TWIN: [&str; 18] = [
+    "deviceId",
+    "moduleId",
+    "etag",
+    "deviceEtag",
+    "status",
+    "statusReason",
+    "statusUpdateTime",
+    "connectionState",
+    "lastActivityTime",
+    "cloudToDeviceMessageCount",
+    "authenticationType",
+    "x509Thumbprint",
+    "modelId",
+    "version",
+    "tags",
+    "properties",
+    "capabilities",
+    "configurations",
+];
+
+/// The twin, metadata included.
+pub(crate) fn twin(hub: &Hub, record: &Record) -> Value {
+    let member = |name: &&str| Some(((*name).to_owned(), twin_member(hub, record, name)?));
+    Value::Object(TWIN.iter().filter_map(member).collect::<Map<_, _>>())
+}
+
+/// One member of the twin, if it has it.
+pub(crate) fn twin_member(hub: &Hub, record: &Record, name: &str) -> Option<Value> {
+    let (identity, twin) = (&record.identity, &record.twin);
+    Some(match name {
+        "deviceId" => identity.device_id.as_str().into(),
+        "moduleId" => identity.module_id.as_deref()?.into(),
+        "etag" => twin.etag().into(),
+        "deviceEtag" => identity.etag.as_str().into(),
+        "status" => json!(identity.status),
+        "statusReason" => identity.status_reason.as_deref()?.into(),
+        "statusUpdateTime" => identity.status_updated_time.as_deref().unwrap_or(NEVER).into(),
+        "connectionState" => connection_state(hub, record).into(),
+        "lastActivityTime" => NEVER.into(),
+        "cloudToDeviceMessageCount" => 0.into(),
+        "authenticationType" => json!(identity.authentication.kind),
+        "x509Thumbprint" => json!(identity.authentication.x509_thumbprint),
+        "modelId" => "".into(),
+        "version" => twin.version.into(),
+        "tags" => {
+            Some(&twin.tags).filter(|tags| tags.as_object().is_some_and(|tags| !tags.is_empty()))?.clone()
+        }
+        "properties" => json!({"desired": twin.desired.shown(true), "reported": twin.reported.shown(true)}),
+        "capabilities" => capabilities(record)?,
+        _ => return None,
+    })
+}
+
+/// The identity, keys included.
+pub(crate) fn identity(hub: &Hub, record: &Record) -> Value {
+    let identity = &record.identity;
+    let mut shown = json!({
+        "deviceId": identity.device_id,
+        "generationId": identity.generation_id,
+        "etag": identity.etag,
+        "connectionState": connection_state(hub, record),
+        "status": identity.status,
+        "statusReason": identity.status_reason,
+        "connectionStateUpdatedTime": NEVER,
+        "statusUpdatedTime": identity.status_updated_time.as_deref().unwrap_or(NEVER),
+        "lastActivityTime": NEVER,
+        "cloudToDeviceMessageCount": 0,
+        "authentication": identity.authentication,
+    });
+    if let Value::Object(members) = &mut shown {
+        if let Some(module) = &identity.module_id {
+            members.insert("moduleId".into(), module.as_str().into());
+        }
+        if let Some(capabilities) = capabilities(record) {
+            members.insert("capabilities".into(), capabilities);
+        }
+    }
+    shown
+}
+
+/// Modules have none.
+fn capabilities(record: &Record) -> Option<Value> {
+    record.identity.module_id.is_none().then(|| json!({"iotEdge": false}))
+}
+
+/// `Connected` or `Disconnected`.
+fn connection_state(hub: &Hub, record: &Record) -> &'static str {
+    let connected = record.identity.name().is_ok_and(|name| hub.links.is_connected(&name));
+    if connected { "Connected" } else { "Disconnected" }
+}
