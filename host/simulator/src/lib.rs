@@ -1,6 +1,8 @@
 //! The device's real code in a simulated world: power cuts at every operation, disks that fail, links that break.
 //!
-//! Real are the job runner, the outbox, the slots with their boot control and boot loader, and the state files;
+//! Or a whole fleet of real sessions with made-up machines behind them, to try rollouts on: [`fleet`].
+//!
+//! Of one device, real are the job runner, the outbox, the slots with their boot control and boot loader, and the state files;
 //! simulated are the disk under them, the hub, the server, init, and the images. A life is told again from its seed.
 //!
 //! | File | Question it answers |
@@ -11,6 +13,7 @@
 //! | [`plan`] | what goes wrong in a life, and how is that written down |
 //! | [`life`] | how is one life lived |
 //! | [`power`] | what does a real file system leave of what was acknowledged |
+//! | [`fleet`] | how do many devices look to a hub |
 //! | [`explore`] | which lives are lived, and what came of them |
 //!
 //! What it does not simulate: the network below the hub and the server, the plugin's own code (its steps are written
@@ -24,6 +27,7 @@
 
 pub mod disk;
 pub mod explore;
+pub mod fleet;
 pub mod life;
 pub mod machine;
 pub mod plan;

@@ -7,6 +7,7 @@ use std::{path::PathBuf, process::ExitCode, sync::Arc};
 use clap::Parser;
 use hotshoe_simulator::{
     explore::{Effort, Report, explore},
+    fleet,
     life::replay,
     plan::Seed,
     power::{self, Care},
@@ -59,6 +60,8 @@ enum Command {
         #[arg(long, default_value_t = 40)]
         control: u32,
     },
+    /// Many devices in one process, each a real session, with scripted outcomes; to try rollouts on.
+    Fleet(Box<fleet::Options>),
     /// The process that writes while the power goes.
     #[command(hide = true)]
     Write {
@@ -80,6 +83,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "planted")]
         Command::Planted { bugs, cuts, threads } => planted(&bugs, cuts, threads),
         Command::Ext4 { cuts, control } => ext4(cuts, control).map_err(|error| format!("{error:#}")),
+        Command::Fleet(options) => fleet::run(*options).map_err(|error| format!("{error:#}")),
         Command::Write { care, folder } => Care::of(&care)
             .ok_or_else(|| format!("there is no care {care:?}"))
             .and_then(|care| power::write(&folder, care).map_err(|error| format!("{error:#}")))

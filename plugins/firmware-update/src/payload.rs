@@ -82,7 +82,7 @@ impl Order {
     }
 
     /// The URL for people: of the first image where there are several.
-    pub(crate) fn shown_uri(&self) -> &str {
+    pub fn shown_uri(&self) -> &str {
         self.images.first().map_or(&self.uri, |image| &image.uri)
     }
 }

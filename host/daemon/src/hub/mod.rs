@@ -42,6 +42,7 @@ pub use self::metrics::HubMetrics;
 pub use self::outbox::{Outbox, OutboxError, REJECTED, Work};
 pub use self::settings::{Clock, HubSettings, KEEP_ALIVE_LIMIT, Pace, Transport};
 pub use self::telemetry::{MESSAGE_LIMIT, Telemetry, TelemetryError, TelemetryQueue};
+pub use self::transport::shared_tls;
 use crate::state::{StateDir, StateError};
 
 /// A direct method call that waits for its answer.

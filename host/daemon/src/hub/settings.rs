@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use hotshoe_core::connection_string::ConnectionString;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::HubError;
 use super::backoff::Backoff;
@@ -46,6 +46,8 @@ pub struct HubSettings {
     pub roots: Arc<RootCertStore>,
     /// Chain and key, for a connection string with `x509=true`.
     pub client_certificate: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    /// TLS as [`shared_tls`](super::shared_tls) makes it, for many sessions in one process; roots and certificate are then not looked at.
+    pub tls: Option<Arc<ClientConfig>>,
     /// Silence after which the link is probed; 1 s up to [`KEEP_ALIVE_LIMIT`].
     pub keep_alive: Duration,
     /// How long a token made here is valid. The session reconnects with a new one at four fifths of it.
@@ -67,6 +69,7 @@ impl HubSettings {
             port: None,
             roots,
             client_certificate: None,
+            tls: None,
             keep_alive: Duration::from_secs(60),
             token_lifetime: Duration::from_secs(60 * 60),
             product: concat!("hotshoed/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -8,7 +8,8 @@
 use std::sync::Arc;
 
 use rumqttc::{MqttOptions, NetworkOptions, TlsConfiguration};
-use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore};
 
 use super::HubError;
 use super::credential::Password;
@@ -21,12 +22,27 @@ const OUTGOING_LIMIT: usize = 512 * 1024;
 
 /// The TLS side of every connection: the given roots only, TLS 1.2 and 1.3, a client certificate if there is one.
 pub(super) fn tls(settings: &HubSettings) -> Result<Arc<ClientConfig>, HubError> {
+    match &settings.tls {
+        Some(shared) => Ok(Arc::clone(shared)),
+        None => configuration(&settings.roots, settings.client_certificate.as_ref()),
+    }
+}
+
+/// TLS for devices that log in with keys: made once, it serves any number of sessions ([`HubSettings::tls`]).
+pub fn shared_tls(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, HubError> {
+    configuration(roots, None)
+}
+
+fn configuration(
+    roots: &Arc<RootCertStore>,
+    certificate: Option<&(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+) -> Result<Arc<ClientConfig>, HubError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(HubError::Tls)?
-        .with_root_certificates(Arc::clone(&settings.roots));
-    let config = match &settings.client_certificate {
+        .with_root_certificates(Arc::clone(roots));
+    let config = match certificate {
         Some((chain, key)) => {
             builder.with_client_auth_cert(chain.clone(), key.clone_key()).map_err(HubError::Certificate)?
         }
