@@ -26,6 +26,15 @@ pub enum Fault {
     /// No token, a bad token, or one whose policy lacks the right.
     #[error("Unauthorized")]
     Unauthorized(String),
+    /// As many messages as a device's inbox holds are waiting for it.
+    #[error("{0}")]
+    QueueFull(String),
+    /// The device has as many modules as one may have.
+    #[error("{0}")]
+    TooManyModules(String),
+    /// The lock under which something was read has run out or was never given.
+    #[error("{0}")]
+    LockLost(String),
     /// There is no such device.
     #[error("device {0} is not registered")]
     DeviceNotFound(String),
@@ -89,6 +98,8 @@ impl Fault {
             Self::Format(_) => (400_006, "IotHubFormatError"),
             Self::LinkReplaced => (400_027, "ConnectionForcefullyClosedOnNewConnection"),
             Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),
+            Self::QueueFull(_) => (403_004, "DeviceMaximumQueueDepthExceeded"),
+            Self::TooManyModules(_) => (403_005, "TooManyModulesOnDevice"),
             Self::DeviceNotFound(_) => (404_001, "DeviceNotFound"),
             Self::ModuleNotFound(_) => (404_010, "ModuleNotFound"),
             Self::NotFound(_) => (404_000, "NotFound"),
@@ -97,6 +108,7 @@ impl Fault {
             Self::RequestTimeout(_) => (408_000, "RequestTimeout"),
             Self::DeviceAlreadyExists(_) => (409_001, "DeviceAlreadyExists"),
             Self::PreconditionFailed(_) => (412_001, "PreconditionFailed"),
+            Self::LockLost(_) => (412_002, "DeviceMessageLockLost"),
             Self::TooLarge(_) => (413_001, "MessageTooLarge"),
             Self::Unavailable(_) => (503_001, "ServiceUnavailable"),
             Self::GatewayTimeout(_) => (504_101, "GatewayTimeout"),

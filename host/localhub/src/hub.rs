@@ -18,8 +18,10 @@ use crate::clock;
 use crate::events::{Events, Section, Text, What};
 use crate::fault::Fault;
 use crate::identity::Name;
+use crate::inbox::feedback::Reading;
 use crate::links::Links;
 use crate::policies::Policies;
+use crate::presence::Presence;
 use crate::store::{Record, Store, StoreError};
 use crate::twin::Change;
 use crate::wirelog::WireLog;
@@ -38,6 +40,8 @@ pub struct Hub {
     pub(crate) events: Events,
     pub(crate) wire_log: WireLog,
     pub(crate) policies: Policies,
+    pub(crate) presence: Presence,
+    pub(crate) feedback: Reading,
     order: Mutex<()>,
     refused: Mutex<HashMap<Name, Instant>>,
     telemetry: Mutex<VecDeque<Telemetry>>,
@@ -61,6 +65,7 @@ impl Hub {
     pub(crate) fn new(host: String, clock_slack: Duration, store: Store) -> Result<Self, StoreError> {
         let policies = Policies::load_or_make(&store)?;
         let events = Events::new();
+        let presence = Presence::load(&store)?;
         Ok(Self {
             host,
             clock_slack,
@@ -69,6 +74,8 @@ impl Hub {
             wire_log: WireLog::new(events.clone()),
             events,
             policies,
+            presence,
+            feedback: Reading::default(),
             order: Mutex::new(()),
             refused: Mutex::new(HashMap::new()),
             telemetry: Mutex::new(VecDeque::new()),
@@ -108,6 +115,18 @@ impl Hub {
             let what = What::Twin { section: Section::Reported, version, patch: &patch, replaced: false };
             hub.events.tell(&name, &what);
             Ok(version)
+        })
+        .await
+    }
+
+    /// Keeps the model that a device announced; the empty text is none.
+    pub(crate) async fn keep_model(self: &Arc<Self>, name: &Name, model_id: String) -> Result<(), Fault> {
+        let name = name.clone();
+        self.blocking(move |hub| {
+            hub.store.change(&name, |record| {
+                record.as_mut().ok_or_else(|| unknown(&name))?.model_id = model_id;
+                Ok(())
+            })
         })
         .await
     }

@@ -2,7 +2,7 @@
 //!
 //! Devices connect by MQTT 3.1.1 over TLS (and in WebSockets), operators by HTTPS REST, with the official SDKs of
 //! either side unmodified. Identities, twins and sessions live in a data directory and survive `kill -9`. What IoT
-//! Hub has and this hub has not: AMQP, cloud-to-device messages, jobs, configurations, provisioning, certificate authorities for devices.
+//! Hub has and this hub has not: AMQP, jobs, configurations, provisioning, certificate authorities for devices.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -22,10 +22,12 @@ mod fault;
 mod files;
 mod hub;
 mod identity;
+mod inbox;
 mod invoke;
 mod links;
 mod mqtt;
 mod policies;
+mod presence;
 mod query;
 mod rest;
 mod running;
@@ -40,6 +42,7 @@ pub use self::events::{Event, Events, Heard, Kind, Kinds, Listener, Section, Tex
 pub use self::fault::Fault;
 pub use self::hub::{Hub, Telemetry};
 pub use self::identity::Name;
+pub use self::inbox::{Ack, Outgoing, Posted};
 pub use self::invoke::{Answered, Invocation};
 pub use self::running::{LocalHub, Running, StartError};
 pub use self::settings::Settings;

@@ -24,6 +24,8 @@ pub(crate) const QUEUE: usize = 256;
 pub(crate) enum Command {
     /// Publish at quality of service 0.
     Publish { topic: String, payload: Bytes },
+    /// Look into the device's inbox: there is a message from the cloud.
+    Mail,
     /// End the connection without a packet, as IoT Hub does.
     Close(&'static str),
 }
@@ -98,12 +100,15 @@ impl Links {
     }
 
     /// Removes a connection, unless it was closed from here or a newer one has taken its place. The reason is told.
-    pub(crate) fn detach(&self, name: &Name, number: u64, reason: &str) {
+    /// True if it left the identity without one.
+    pub(crate) fn detach(&self, name: &Name, number: u64, reason: &str) -> bool {
         let mut links = self.lock();
-        if links.get(name).is_some_and(|link| link.number == number) {
+        let present = links.get(name).map(|link| link.number);
+        if present == Some(number) {
             links.remove(name);
             self.events.tell(name, &What::Disconnected { reason });
         }
+        present.is_none_or(|present| present == number)
     }
 
     /// Tells what the connection has subscribed to by now.
@@ -155,12 +160,26 @@ impl Links {
         if link.commands.try_send(Command::Publish { topic, payload }).is_ok() {
             return Delivery::Queued;
         }
+        self.cut(&mut links, name);
+        Delivery::Offline
+    }
+
+    /// Ends a connection whose queue is full.
+    fn cut(&self, links: &mut HashMap<Name, Link>, name: &Name) {
         if let Some(link) = links.remove(name) {
             let reason = "the device does not read what it is sent";
             self.events.tell(name, &What::Disconnected { reason });
             link.end(reason, None);
         }
-        Delivery::Offline
+    }
+
+    /// Lets a connected device's session look into its inbox.
+    pub(crate) fn wake(&self, name: &Name) {
+        let mut links = self.lock();
+        let Some(link) = links.get_mut(name) else { return };
+        if link.commands.try_send(Command::Mail).is_err() {
+            self.cut(&mut links, name);
+        }
     }
 
     /// Sends a direct method request; its answer comes out of the receiver. The receiver fails when the

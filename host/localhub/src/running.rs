@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::identity::Name;
 use crate::invoke::Invocation;
 use crate::mqtt;
+use crate::presence;
 use crate::rest::{self, Served, Service};
 use crate::settings::Settings;
 use crate::store::{Store, StoreError};
@@ -94,6 +95,7 @@ impl LocalHub {
             .map_err(|(path, error)| StartError::File { path, error })?;
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        tasks.spawn(presence::keep(Arc::clone(&hub), stop.clone()));
         let acceptor = TlsAcceptor::from(tls.mqtt);
         tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), tasks.clone(), stop.clone()));
         let service = Service {

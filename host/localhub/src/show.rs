@@ -4,7 +4,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::clock;
 use crate::hub::Hub;
+use crate::presence::Seen;
 use crate::store::Record;
 
 /// The time that stands for "never".
@@ -50,11 +52,11 @@ pub(crate) fn twin_member(hub: &Hub, record: &Record, name: &str) -> Option<Valu
         "statusReason" => identity.status_reason.as_deref()?.into(),
         "statusUpdateTime" => identity.status_updated_time.as_deref().unwrap_or(NEVER).into(),
         "connectionState" => connection_state(hub, record).into(),
-        "lastActivityTime" => NEVER.into(),
-        "cloudToDeviceMessageCount" => 0.into(),
+        "lastActivityTime" => time_of(seen(hub, record).last_activity).into(),
+        "cloudToDeviceMessageCount" => waiting_messages(hub, record).into(),
         "authenticationType" => json!(identity.authentication.kind),
         "x509Thumbprint" => json!(identity.authentication.x509_thumbprint),
-        "modelId" => "".into(),
+        "modelId" => record.model_id.as_str().into(),
         "version" => twin.version.into(),
         "tags" => {
             Some(&twin.tags).filter(|tags| tags.as_object().is_some_and(|tags| !tags.is_empty()))?.clone()
@@ -68,6 +70,7 @@ pub(crate) fn twin_member(hub: &Hub, record: &Record, name: &str) -> Option<Valu
 /// The identity, keys included.
 pub(crate) fn identity(hub: &Hub, record: &Record) -> Value {
     let identity = &record.identity;
+    let seen = seen(hub, record);
     let mut shown = json!({
         "deviceId": identity.device_id,
         "generationId": identity.generation_id,
@@ -75,10 +78,10 @@ pub(crate) fn identity(hub: &Hub, record: &Record) -> Value {
         "connectionState": connection_state(hub, record),
         "status": identity.status,
         "statusReason": identity.status_reason,
-        "connectionStateUpdatedTime": NEVER,
+        "connectionStateUpdatedTime": time_of(seen.state_changed),
         "statusUpdatedTime": identity.status_updated_time.as_deref().unwrap_or(NEVER),
-        "lastActivityTime": NEVER,
-        "cloudToDeviceMessageCount": 0,
+        "lastActivityTime": time_of(seen.last_activity),
+        "cloudToDeviceMessageCount": waiting_messages(hub, record),
         "authentication": identity.authentication,
     });
     if let Value::Object(members) = &mut shown {
@@ -101,4 +104,17 @@ fn capabilities(record: &Record) -> Option<Value> {
 fn connection_state(hub: &Hub, record: &Record) -> &'static str {
     let connected = record.identity.name().is_ok_and(|name| hub.links.is_connected(&name));
     if connected { "Connected" } else { "Disconnected" }
+}
+
+fn seen(hub: &Hub, record: &Record) -> Seen {
+    record.identity.name().map(|name| hub.presence.seen(&name)).unwrap_or_default()
+}
+
+fn time_of(time: Option<jiff::Timestamp>) -> String {
+    time.map_or_else(|| NEVER.to_owned(), clock::text)
+}
+
+/// How many messages from the cloud wait for it. Asks the database.
+fn waiting_messages(hub: &Hub, record: &Record) -> usize {
+    record.identity.name().and_then(|name| hub.waiting_messages(&name)).unwrap_or(0)
 }

@@ -3,7 +3,13 @@
 //! A device may only speak for itself: [`parse_from_device`] is told who is connected, and a telemetry topic of
 //! another identity is `Unknown`. The `$iothub/…` topics name no device; they belong to the connection.
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use super::{method_request_id, twin_query};
+
+/// What stays as it is in the bag of a message from the cloud: letters, digits and `-._~`. Nothing else may stand
+/// raw, for one SDK splits the topic at every `/` and each pair at every `=` (iothub.md §4.2).
+const BAG: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// What a publish from a device is, by its topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -86,6 +92,24 @@ pub fn desired_patch(version: u64) -> String {
     format!("$iothub/twin/PATCH/properties/desired/?$version={version}")
 }
 
+/// Below this, and only here, a device may hear of messages from the cloud.
+pub fn device_bound(device: &str) -> String {
+    format!("devices/{device}/messages/devicebound/")
+}
+
+/// The property bag of a message from the cloud, encoded. A value that is `None` leaves a bare name; the empty text
+/// leaves `name=`.
+pub fn device_bound_bag<'a>(properties: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> String {
+    let pairs: Vec<String> = properties
+        .into_iter()
+        .map(|(name, value)| match value {
+            Some(value) => format!("{}={}", utf8_percent_encode(name, BAG), utf8_percent_encode(value, BAG)),
+            None => utf8_percent_encode(name, BAG).to_string(),
+        })
+        .collect();
+    pairs.join("&")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,6 +142,20 @@ mod tests {
             );
         }
         assert_eq!(parse_from_device("devices/d/messages/eventsX", "d", None), FromDevice::Unknown);
+    }
+
+    #[test]
+    fn the_bag_of_a_message_from_the_cloud_leaves_nothing_raw() {
+        let bag = device_bound_bag([
+            ("$.to", Some("/devices/d/messages/deviceBound")),
+            ("a=b", Some("c=d&e f/+#?")),
+            ("empty", Some("")),
+            ("none", None),
+        ]);
+        assert_eq!(
+            bag,
+            "%24.to=%2Fdevices%2Fd%2Fmessages%2FdeviceBound&a%3Db=c%3Dd%26e%20f%2F%2B%23%3F&empty=&none"
+        );
     }
 
     #[test]

@@ -41,6 +41,16 @@ impl Subscriptions {
         self.0.iter().any(|filter| matches(&filter.filter, topic))
     }
 
+    /// The quality of service at which a topic is delivered; `None` if nothing matches it.
+    pub(crate) fn quality(&self, topic: &str) -> Option<u8> {
+        self.0.iter().filter(|filter| matches(&filter.filter, topic)).map(|filter| filter.qos).max()
+    }
+
+    /// True if there is a filter for something below this place.
+    pub(crate) fn reach_below(&self, prefix: &str) -> bool {
+        self.0.iter().any(|filter| filter.filter.starts_with(prefix))
+    }
+
     pub(crate) fn session(&self) -> Session {
         Session { filters: self.0.as_ref().clone() }
     }

@@ -1,8 +1,8 @@
 //! Who a CONNECT comes from, and whether it may (`iothub.md` §1.2–1.5).
 //!
-//! The user name is `{host}/{device}[/{module}]/?api-version=…&…`; clients of 2018 leave the `?` out. Its host is
-//! what the client calls the hub, which may be another name than ours when a gateway name is used, so it is not
-//! compared: the key decides. The client id must equal the identity in the user name.
+//! The host in the user name is what the client calls the hub, which may be another name than ours when a gateway
+//! name is used, so it is not compared: the key decides. The client id must equal the identity in the user name. A
+//! module of a disabled device is as disabled as the device.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use hotshoe_core::sas::Token;
 
 use super::protocol::{Connect, ReturnCode};
 use super::session::Peer;
+use super::user_name::UserName;
 use crate::clock;
 use crate::hub::Hub;
 use crate::identity::{AuthenticationKind, Name};
@@ -62,7 +63,7 @@ pub(super) async fn log_in(hub: &Arc<Hub>, peer: &Peer, connect: &Connect) -> Re
         404 => unauthorized(fault.to_string()),
         _ => unavailable(fault.to_string()),
     })?;
-    if !record.is_enabled() {
+    if !record.is_enabled() || !is_parent_enabled(hub, &name).await? {
         return Err(unavailable(format!("{name} is disabled")));
     }
     let expires = if connect.password.is_empty() {
@@ -71,7 +72,22 @@ pub(super) async fn log_in(hub: &Arc<Hub>, peer: &Peer, connect: &Connect) -> Re
     } else {
         Some(by_token(hub, &record, user.host, &name, &connect.password)?)
     };
+    let model_id = user.model_id.unwrap_or_default();
+    if model_id != record.model_id {
+        hub.keep_model(&name, model_id).await.map_err(|fault| unavailable(fault.to_string()))?;
+    }
     Ok(Login { name, expires, has_api_version: user.has_api_version })
+}
+
+async fn is_parent_enabled(hub: &Arc<Hub>, name: &Name) -> Result<bool, Refusal> {
+    if name.module_id().is_none() {
+        return Ok(true);
+    }
+    let device = Name::device(name.device_id()).map_err(|fault| unauthorized(fault.to_string()))?;
+    match hub.record(&device).await {
+        Ok(record) => Ok(record.is_enabled()),
+        Err(fault) => Err(unavailable(fault.to_string())),
+    }
 }
 
 fn by_token(hub: &Hub, record: &Record, host: &str, name: &Name, password: &str) -> Result<u64, Refusal> {
@@ -123,53 +139,4 @@ fn by_certificate(record: &Record, peer: &Peer) -> Result<(), Refusal> {
         return Ok(());
     }
     Err(unauthorized("the client certificate's thumbprint is not the registered one"))
-}
-
-#[derive(Debug, PartialEq, Eq)]
-struct UserName<'a> {
-    host: &'a str,
-    device: &'a str,
-    module: Option<&'a str>,
-    has_api_version: bool,
-}
-
-impl<'a> UserName<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let (host, rest) = text.split_once('/')?;
-        let (device, rest) = rest.split_once('/').unwrap_or((rest, ""));
-        let is_properties = |text: &str| text.is_empty() || text.starts_with('?') || text.contains('=');
-        let (module, properties) = match rest.split_once('/') {
-            _ if is_properties(rest.split('/').next().unwrap_or_default()) => (None, rest),
-            Some((module, properties)) => (Some(module), properties),
-            None => (Some(rest), ""),
-        };
-        let mut pairs = properties.trim_start_matches('?').split('&');
-        let has_api_version = pairs.any(|pair| pair.starts_with("api-version=") && pair.len() > 12);
-        let complete = !host.is_empty() && !device.is_empty() && is_properties(properties);
-        complete.then_some(Self { host, device, module, has_api_version })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn user_names_of_every_sdk_are_read() {
-        let parse = |text| UserName::parse(text).map(|user| (user.device, user.module, user.has_api_version));
-        for (text, wanted) in [
-            ("h/d/?api-version=2019-10-01&DeviceClientType=py%2F2", Some(("d", None, true))),
-            ("h/d/DeviceClientType=node%2F1&api-version=2018-01-16", Some(("d", None, true))),
-            ("h/d/?model-id=dtmi:com:x;1&api-version=2021-04-12", Some(("d", None, true))),
-            ("h/d/m/?api-version=2020-09-30", Some(("d", Some("m"), true))),
-            ("h/d/m/api-version=2018-06-30", Some(("d", Some("m"), true))),
-            ("h/d", Some(("d", None, false))),
-            ("h/d/", Some(("d", None, false))),
-            ("h", None),
-            ("/d/?api-version=1", None),
-            ("h//?api-version=1", None),
-        ] {
-            assert_eq!(parse(text), wanted, "{text}");
-        }
-    }
 }

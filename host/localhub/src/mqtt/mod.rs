@@ -5,12 +5,15 @@
 //! [`protocol`]; what they mean is decided in [`login`] and [`session`]. This is not a broker: a client can
 //! reach its own twin, its own methods and the telemetry sink, and nothing else.
 
+mod deliver;
 mod filters;
 mod listen;
 mod login;
+mod outbox;
 mod protocol;
 mod published;
 mod session;
+mod user_name;
 mod wire;
 
 pub(crate) use self::filters::Subscriptions;

@@ -36,6 +36,11 @@ pub(super) enum Packet {
         topic: String,
         payload: Bytes,
         retain: bool,
+        duplicate: bool,
+    },
+    /// The client has a message that was sent to it at quality of service 1.
+    Acknowledged {
+        id: u16,
     },
     Subscribe {
         id: u16,
@@ -123,6 +128,29 @@ impl Protocol {
         self.send(packet.map(Into::into))
     }
 
+    /// Publishes at quality of service 1 under an identifier that is not in use.
+    pub(super) fn publish_once_or_more(
+        &mut self,
+        topic: &str,
+        payload: &Bytes,
+        id: u16,
+        duplicate: bool,
+    ) -> Vec<Step> {
+        if self.0.register_packet_id(id).is_err() {
+            return vec![Step::Close(format!("the packet identifier {id} is in use"))];
+        }
+        self.send(at_least_once(topic, payload, id, duplicate).map(Into::into))
+    }
+
+    /// Publishes once more what the client has not acknowledged, as a duplicate.
+    pub(super) fn publish_again(topic: &str, payload: &Bytes, id: u16) -> Vec<Step> {
+        // The reader goes on waiting for the acknowledgement of the first.
+        match at_least_once(topic, payload, id, true) {
+            Ok(packet) => vec![Step::Send(Bytes::from(packet.to_continuous_buffer()))],
+            Err(reason) => vec![Step::Close(reason)],
+        }
+    }
+
     pub(super) fn acknowledge(&mut self, id: u16) -> Vec<Step> {
         self.send(v3_1_1::Puback::builder().packet_id(id).build().map(Into::into))
     }
@@ -146,6 +174,13 @@ impl Protocol {
             Err(error) => vec![Step::Close(format!("a packet could not be made: {error:?}"))],
         }
     }
+}
+
+fn at_least_once(topic: &str, payload: &Bytes, id: u16, duplicate: bool) -> Result<v3_1_1::Publish, String> {
+    let wrong = |error| format!("a packet could not be made: {error:?}");
+    let builder = v3_1_1::Publish::builder().topic_name(topic).map_err(wrong)?;
+    let builder = builder.qos(Qos::AtLeastOnce).packet_id(id).dup(duplicate);
+    builder.payload(payload.as_ref().into_payload()).build().map_err(wrong)
 }
 
 fn step(event: Event) -> Option<Step> {
@@ -172,7 +207,9 @@ fn packet_step(packet: Parsed) -> Step {
             topic: packet.topic_name().to_owned(),
             payload: Bytes::copy_from_slice(packet.payload().as_slice()),
             retain: packet.retain(),
+            duplicate: packet.dup(),
         },
+        Parsed::V3_1_1Puback(packet) => Packet::Acknowledged { id: packet.packet_id() },
         Parsed::V3_1_1Subscribe(packet) => {
             let filter = |entry: &mqtt_protocol_core::mqtt::packet::SubEntry| {
                 (entry.topic_filter().to_owned(), entry.sub_opts().qos() as u8)

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use hotshoe_core::topic::{self, FromDevice};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 use super::protocol::Step;
@@ -12,13 +13,51 @@ use super::session::{End, Session};
 use crate::fault::Fault;
 use crate::links::Answer;
 
+/// A device-to-cloud message with its properties, in bytes (`iothub.md` §1.9).
+const LARGEST_TELEMETRY: usize = 256 * 1024;
+
+/// What a publish said of itself. IoT Hub keeps nothing for later subscribers, and passes both on as properties.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flags {
+    pub(super) retain: bool,
+    pub(super) duplicate: bool,
+}
+
+impl Flags {
+    fn noted_in(self, properties: &str) -> String {
+        let notes = [(self.retain, "mqtt-retain=true"), (self.duplicate, "mqtt-dup=true")];
+        let notes = notes.into_iter().filter(|(is_set, _)| *is_set).map(|(_, note)| note);
+        let all: Vec<&str> =
+            (!properties.is_empty()).then_some(properties).into_iter().chain(notes).collect();
+        all.join("&")
+    }
+}
+
+/// Counts body, names and values, as they are when decoded.
+fn check_size(properties: &str, payload: &[u8]) -> Result<(), End> {
+    let decoded = |text: &str| percent_decode_str(text).count();
+    let bag: usize = properties
+        .split('&')
+        .map(|pair| {
+            pair.split_once('=').map_or_else(|| decoded(pair), |(name, value)| decoded(name) + decoded(value))
+        })
+        .sum();
+    let size = payload.len() + bag;
+    if size > LARGEST_TELEMETRY {
+        return Err(format!(
+            "a message of {size} bytes, properties included; at most {LARGEST_TELEMETRY} fit"
+        ));
+    }
+    Ok(())
+}
+
 impl Session {
     /// Acts on a publish; gives what to send back besides the acknowledgement. An error ends the connection.
     pub(super) async fn published(
         &mut self,
         topic_name: &str,
         payload: &Bytes,
-        retain: bool,
+        flags: Flags,
     ) -> Result<Vec<Step>, End> {
         let name = self.login.name.clone();
         match topic::parse_from_device(topic_name, name.device_id(), name.module_id()) {
@@ -48,10 +87,8 @@ impl Session {
                 })
             }
             FromDevice::Telemetry { properties } => {
-                let and = if properties.is_empty() { "" } else { "&" };
-                let properties =
-                    if retain { format!("{properties}{and}mqtt-retain=true") } else { properties.into() };
-                self.hub.keep_telemetry(&name, &properties, payload);
+                check_size(properties, payload)?;
+                self.hub.keep_telemetry(&name, &flags.noted_in(properties), payload);
                 Ok(Vec::new())
             }
             FromDevice::Unknown => Err(format!("a publish to {topic_name:?}, where nothing listens")),
@@ -86,6 +123,9 @@ impl Session {
         if let FromDevice::Telemetry { properties } =
             topic::parse_from_device(topic_name, name.device_id(), name.module_id())
         {
+            if check_size(properties, payload).is_err() {
+                return;
+            }
             let and = if properties.is_empty() { "" } else { "&" };
             self.hub.keep_telemetry(name, &format!("{properties}{and}iothub-MessageType=Will"), payload);
         }

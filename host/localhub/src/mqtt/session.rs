@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::filters::Subscriptions;
 use super::login::{Login, log_in};
+use super::outbox::Outbox;
 use super::protocol::{Connect, Packet, Protocol, ReturnCode, Step};
+use super::published::Flags;
 use super::wire::Wire;
 use crate::clock;
 use crate::hub::Hub;
@@ -30,6 +32,8 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(60);
 const LONGEST_SILENCE: Duration = Duration::from_secs(1767);
 /// How long a client may leave what it is sent unread.
 const WRITE_WITHIN: Duration = Duration::from_secs(30);
+/// How often at most a busy client's activity is noted.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of a client before it says anything.
 #[derive(Debug, Clone)]
@@ -117,6 +121,7 @@ async fn begin(
     let subscriptions = Subscriptions::restored(kept);
     let (sender, commands) = mpsc::channel(QUEUE);
     let number = hub.links.attach(&login.name, sender, subscriptions.clone());
+    hub.presence.came(&login.name);
     let reason = "the hub let go of the connection".to_owned();
     let mut attached = Attached { hub: Arc::clone(&hub), name: login.name.clone(), number, reason };
     if hub.is_refused(&login.name) {
@@ -124,8 +129,23 @@ async fn begin(
         let sent = send_all(wire, protocol.refuse(ReturnCode::Unavailable)).await;
         return sent.err().unwrap_or_else(|| "refused for a while on request".into());
     }
+    if !hub.record(&login.name).await.is_ok_and(|record| record.is_enabled()) {
+        // Or it was disabled or deleted between the two.
+        let sent = send_all(wire, protocol.refuse(ReturnCode::NotAuthorized)).await;
+        return sent.err().unwrap_or_else(|| "disabled or deleted".into());
+    }
     tracing::info!(device = %login.name, peer = %peer.address, session_present = present, "connected");
-    let mut session = Session { protocol, hub, number, clean: connect.clean_session, subscriptions, login };
+    let mut session = Session {
+        protocol,
+        hub,
+        number,
+        clean: connect.clean_session,
+        resumed: present,
+        subscriptions,
+        outbox: Outbox::default(),
+        noted: Instant::now(),
+        login,
+    };
     let end = match send_all(wire, session.protocol.accept(present)).await {
         Ok(()) => session.run(wire, commands, &stop, connect.keep_alive, rest).await,
         Err(end) => Err(end),
@@ -161,7 +181,7 @@ async fn restore(hub: &Arc<Hub>, name: &Name, clean: bool) -> Result<(Kept, bool
     restored.await.map_err(|fault| fault.to_string())
 }
 
-async fn send_all(wire: &mut impl Wire, steps: Vec<Step>) -> Result<(), End> {
+pub(super) async fn send_all(wire: &mut impl Wire, steps: Vec<Step>) -> Result<(), End> {
     for step in steps {
         match step {
             Step::Send(bytes) => write(wire, bytes).await?,
@@ -182,7 +202,9 @@ struct Attached {
 
 impl Drop for Attached {
     fn drop(&mut self) {
-        self.hub.links.detach(&self.name, self.number, &self.reason);
+        if self.hub.links.detach(&self.name, self.number, &self.reason) {
+            self.hub.presence.went(&self.name);
+        }
     }
 }
 
@@ -193,7 +215,11 @@ pub(super) struct Session {
     pub(super) number: u64,
     pub(super) subscriptions: Subscriptions,
     pub(super) login: Login,
+    pub(super) outbox: Outbox,
+    /// Whether an earlier connection's session goes on.
+    pub(super) resumed: bool,
     clean: bool,
+    noted: Instant,
 }
 
 impl Session {
@@ -209,6 +235,7 @@ impl Session {
         if self.handle(wire, rest).await?.is_break() {
             return Ok(());
         }
+        self.deliver(wire).await?;
         let patience = match keep_alive {
             0 => LONGEST_SILENCE,
             seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(LONGEST_SILENCE),
@@ -235,13 +262,13 @@ impl Session {
                     Some(Command::Publish { topic, payload }) => {
                         send_all(wire, self.protocol.publish(&topic, &payload)).await?;
                     }
+                    Some(Command::Mail) => self.deliver(wire).await?,
                     Some(Command::Close(reason)) => return Err(reason.into()),
                     None => return Err("the hub let go of the connection".into()),
                 },
                 () = sleep_until(silent_until) => return Err("silent for longer than its keep-alive".into()),
-                () = async { match token_ends { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {
-                    return Err("its token expired".into());
-                }
+                () = at(token_ends) => return Err("its token expired".into()),
+                () = at(self.outbox.next_again()) => self.deliver_again(wire).await?,
                 () = stop.cancelled() => return Err("the hub stops".into()),
             }
         }
@@ -258,17 +285,20 @@ impl Session {
                 Step::Packet(Packet::Subscribe { id, filters }) => {
                     let answer = self.subscribe(id, filters).await?;
                     send_all(wire, answer).await?;
+                    self.deliver(wire).await?;
                 }
                 Step::Packet(Packet::Unsubscribe { id, filters }) => {
                     filters.iter().for_each(|filter| self.subscriptions.remove(filter));
                     self.keep_subscriptions().await?;
                     send_all(wire, self.protocol.unsubscribed(id)).await?;
                 }
-                Step::Packet(Packet::Publish { id, qos, topic, payload, retain }) => {
+                Step::Packet(Packet::Acknowledged { id }) => self.acknowledged(wire, id).await?,
+                Step::Packet(Packet::Publish { id, qos, topic, payload, retain, duplicate }) => {
                     if qos > 1 {
                         return Err("a publish at quality of service 2".into());
                     }
-                    let answer = self.published(&topic, &payload, retain).await?;
+                    self.note_activity();
+                    let answer = self.published(&topic, &payload, Flags { retain, duplicate }).await?;
                     if let Some(id) = id {
                         send_all(wire, self.protocol.acknowledge(id)).await?;
                     }
@@ -277,6 +307,14 @@ impl Session {
             }
         }
         Ok(ControlFlow::Continue(()))
+    }
+
+    fn note_activity(&mut self) {
+        let now = Instant::now();
+        if now.duration_since(self.noted) >= NOTE_EVERY {
+            self.noted = now;
+            self.hub.presence.active(&self.login.name);
+        }
     }
 
     async fn subscribe(&mut self, id: u16, filters: Vec<(String, u8)>) -> Result<Vec<Step>, End> {
@@ -303,5 +341,13 @@ impl Session {
         }
         self.hub.links.subscribe(&self.login.name, self.number, self.subscriptions.clone());
         Ok(())
+    }
+}
+
+/// Waits until then; for ever if there is no then.
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
     }
 }

@@ -21,6 +21,9 @@ use crate::show::identity;
 use crate::store::Record;
 use crate::twin::Twin;
 
+/// How many modules a device may have.
+const MOST_MODULES: usize = 50;
+
 #[derive(Deserialize)]
 pub(super) struct List {
     top: Option<String>,
@@ -97,6 +100,13 @@ pub(super) async fn put_module(
 ) -> Result<Response, Fault> {
     let name = Name::module(&id, &module)?;
     service.hub.record(&Name::device(&id)?).await?;
+    let modules = service.hub.blocking(move |hub| Ok(hub.store.modules(&id)?)).await?;
+    let is_there = |record: &Record| record.identity.module_id.as_deref() == name.module_id();
+    if modules.len() >= MOST_MODULES && !modules.iter().any(is_there) {
+        let text =
+            format!("{} has {MOST_MODULES} modules, and more than that it cannot have", name.device_id());
+        return Err(Fault::TooManyModules(text));
+    }
     put_named(&service, name, &headers, wanted).await
 }
 
@@ -150,6 +160,7 @@ async fn delete_named(service: &Service, name: Name, headers: &HeaderMap) -> Res
         })?;
         hub.links.close(&name, "its identity was deleted");
         hub.events.tell(&name, &What::Deleted);
+        hub.presence.forget(&name);
         Ok(())
     };
     service.hub.blocking(delete).await?;
@@ -173,7 +184,7 @@ pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, 
             status_updated_time: None,
             authentication: wanted.authentication(None)?,
         };
-        let made = Record { identity, twin: Twin::new(&clock::now_text()) };
+        let made = Record { identity, twin: Twin::new(&clock::now_text()), model_id: String::new() };
         Ok(record.insert(made).clone())
     })?;
     hub.events.tell(name, &What::Created);

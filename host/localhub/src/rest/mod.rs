@@ -12,6 +12,7 @@ mod images;
 mod json;
 mod listen;
 mod local;
+mod messages;
 mod methods;
 mod query;
 mod served;
@@ -28,7 +29,7 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::{any, get, post};
+use axum::routing::{any, delete, get, post};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -85,6 +86,11 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/localhub/wire/{id}", get(wire::packets))
         .route("/localhub/events", get(events::events))
         .route("/localhub/telemetry", get(events::telemetry))
+        .route("/localhub/devices/{id}/messages", post(messages::send))
+        .route("/devices/{id}/commands", delete(messages::purge))
+        .route("/messages/serviceBound/feedback", get(messages::feedback))
+        .route("/messages/serviceBound/feedback/{lock}", delete(messages::complete))
+        .route("/messages/serviceBound/feedback/{lock}/abandon", post(messages::abandon))
         .route("/localhub/images", get(served::list))
         .method_not_allowed_fallback(wrong_verb)
         .layer(DefaultBodyLimit::disable()) // `body::whole` has the limit

@@ -5,6 +5,8 @@
 //! The calls block (a commit flushes the file), so asynchronous callers go through [`crate::hub::Hub`], which
 //! moves them to a blocking thread.
 
+mod inbox;
+mod presence;
 mod tables;
 
 use std::ops::{Bound, ControlFlow};
@@ -57,6 +59,8 @@ impl Store {
         write.open_table(RECORDS)?;
         write.open_table(SESSIONS)?;
         write.open_table(SETTINGS)?;
+        inbox::make(&write)?;
+        presence::make(&write)?;
         write.commit()?;
         Ok(Self { database })
     }
@@ -147,7 +151,9 @@ impl Store {
                     let below = (format!("{key}/"), format!("{key}0"));
                     table.remove(key.as_str()).map_err(StoreError::from)?;
                     sessions.remove(key.as_str()).map_err(StoreError::from)?;
+                    presence::forget(&write, name)?;
                     if name.module_id().is_none() {
+                        inbox::forget(&write, &key)?;
                         let range = below.0.as_str()..below.1.as_str();
                         table.retain_in(range.clone(), |_, _| false).map_err(StoreError::from)?;
                         sessions.retain_in(range, |_, _| false).map_err(StoreError::from)?;

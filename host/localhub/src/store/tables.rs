@@ -12,6 +12,9 @@ pub struct Record {
     pub identity: Identity,
     /// Its twin.
     pub twin: Twin,
+    /// The digital twin model that the device announced when it connected last; empty if none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub model_id: String,
 }
 
 impl Record {
@@ -38,6 +41,7 @@ impl Record {
                 },
             },
             twin: Twin::new("now"),
+            model_id: String::new(),
         }
     }
 }

@@ -44,6 +44,15 @@ impl Place {
         Self { directory: self.directory, hub }
     }
 
+    /// A device in a session of its own that begins now.
+    pub(crate) async fn clean_device(&self, id: &str) -> Device {
+        let password = token(&format!("localhost/devices/{id}"), &self.key(id).await, None, 3600);
+        let mut device = self.dial().await;
+        assert!(!device.log_in(id, &password, true).await.unwrap().session_present);
+        device
+    }
+
+    /// A device that goes on with the session it had, if it had one.
     pub(crate) async fn device(&self, id: &str) -> Device {
         let key = self.key(id).await;
         let mut device = self.dial().await;
@@ -208,12 +217,37 @@ impl Device {
         }
     }
 
+    pub(crate) async fn unsubscribe(&mut self, filter: &str) {
+        let mut unsubscribe = rumqttc::Unsubscribe::new(filter);
+        unsubscribe.pkid = self.identifier();
+        self.send(Packet::Unsubscribe(unsubscribe)).await;
+        assert!(matches!(self.next().await, Some(Packet::UnsubAck(_))));
+    }
+
     pub(crate) async fn publish(&mut self, topic: &str, qos: QoS, payload: impl Into<Vec<u8>>) {
         let mut publish = Publish::new(topic, qos, payload);
         if qos != QoS::AtMostOnce {
             publish.pkid = self.identifier();
         }
         self.send(Packet::Publish(publish)).await;
+    }
+
+    /// The next publish from the hub as it came. Acknowledges nothing.
+    pub(crate) async fn published(&mut self) -> Publish {
+        match self.next().await.expect("the hub ended the connection") {
+            Packet::Publish(publish) => publish,
+            other => panic!("{other:?} is no publish"),
+        }
+    }
+
+    pub(crate) async fn acknowledge(&mut self, publish: &Publish) {
+        self.send(Packet::PubAck(rumqttc::PubAck::new(publish.pkid))).await;
+    }
+
+    /// Comes back when the hub has handled everything that was sent so far.
+    pub(crate) async fn ping(&mut self) {
+        self.send(Packet::PingReq).await;
+        assert_eq!(self.next().await, Some(Packet::PingResp));
     }
 
     /// The next publish from the hub: topic and body.

@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod client;
+mod cloud;
 mod durable;
 mod events;
 mod images;
@@ -12,6 +13,7 @@ mod methods;
 mod mqtt;
 mod query;
 mod rest;
+mod sessions;
 mod twins;
 mod websocket;
 mod wire;
