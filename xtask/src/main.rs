@@ -4,6 +4,7 @@
 
 mod azure;
 mod bench;
+mod browser;
 mod demo;
 mod guests;
 mod layers;

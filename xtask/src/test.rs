@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use crate::{
-    azure, guests, layers,
+    azure, browser, guests, layers,
     tools::{cargo, run},
     torture, wit,
 };
@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Leave out the official Azure libraries, which need Python 3 and its package index.
     #[arg(long)]
     no_azure_sdk: bool,
+    /// Leave out what needs Chromium: the tests of the local hub's page.
+    #[arg(long)]
+    no_browser: bool,
 }
 
 /// Runs all checks; the first that fails ends it.
@@ -32,7 +35,15 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     steps.step("lints", || {
         run(cargo().args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))
     })?;
-    steps.step("tests", || run(cargo().args(["test", "--workspace", "--no-fail-fast"])))?;
+    let mut tests = cargo();
+    tests.args(["test", "--workspace", "--no-fail-fast"]);
+    if arguments.no_browser {
+        println!("skipped: the local hub's page in Chromium (--no-browser)");
+    } else {
+        steps.step("a browser", browser::prepare)?;
+        tests.env("HOTSHOE_BROWSER", "required");
+    }
+    steps.step("tests", || run(&mut tests))?;
     steps.step("power cuts", torture::short)?;
     if arguments.no_azure_sdk {
         println!("skipped: the official Azure libraries (--no-azure-sdk)");

@@ -26,6 +26,7 @@ mod inbox;
 mod invoke;
 mod links;
 mod mqtt;
+mod page;
 mod policies;
 mod presence;
 mod query;

@@ -18,6 +18,7 @@ use crate::hub::Hub;
 use crate::identity::Name;
 use crate::invoke::Invocation;
 use crate::mqtt;
+use crate::page::Access;
 use crate::presence;
 use crate::rest::{self, Served, Service};
 use crate::settings::Settings;
@@ -72,6 +73,7 @@ pub struct Running {
     pub owner: String,
     /// The hub itself.
     pub hub: Arc<Hub>,
+    access: Arc<Access>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -98,6 +100,7 @@ impl LocalHub {
         tasks.spawn(presence::keep(Arc::clone(&hub), stop.clone()));
         let acceptor = TlsAcceptor::from(tls.mqtt);
         tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), tasks.clone(), stop.clone()));
+        let access = Arc::new(Access::default());
         let service = Service {
             hub: Arc::clone(&hub),
             images: settings.images.map(Arc::new),
@@ -107,12 +110,14 @@ impl LocalHub {
             stop: stop.clone(),
             web_sockets: Arc::new(Semaphore::new(rest::MOST_WEB_SOCKETS)),
             streams: Arc::new(Semaphore::new(rest::MOST_STREAMS)),
+            access: Arc::clone(&access),
+            https_port,
         };
         let acceptor = TlsAcceptor::from(tls.https);
         tasks.spawn(rest::listen(https, acceptor, rest::router(service), tasks.clone(), stop.clone()));
         tracing::info!(host = settings.host, mqtt_port, https_port, "the hub listens");
         let (host, ca_pem) = (settings.host, tls.ca_pem);
-        Ok(Running { host, mqtt_port, https_port, ca_pem, owner, hub, tasks, stop })
+        Ok(Running { host, mqtt_port, https_port, ca_pem, owner, hub, access, tasks, stop })
     }
 }
 
@@ -167,6 +172,12 @@ impl Running {
         Ok((answered.status, payload))
     }
 
+    /// A link to the page that signs a browser in, once and within ten minutes.
+    #[must_use]
+    pub fn page_link(&self) -> String {
+        self.access.link(&self.host, self.https_port)
+    }
+
     /// The line which `hotshoe-localhub serve` prints when it is ready.
     #[must_use]
     pub fn ready_line(&self, data: &std::path::Path) -> String {
@@ -176,6 +187,7 @@ impl Running {
             "httpsPort": self.https_port,
             "ca": data.join("ca.pem"),
             "owner": data.join("owner.connection-string"),
+            "page": self.page_link(),
         })
         .to_string()
     }

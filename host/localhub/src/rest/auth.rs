@@ -14,7 +14,7 @@ use crate::policies::Right;
 
 impl Service {
     /// Checks that a request may do what needs `right`, on the resource `path` (such as `/devices/d`).
-    pub(super) fn authorize(&self, headers: &HeaderMap, right: Right, path: &str) -> Result<(), Fault> {
+    pub(crate) fn authorize(&self, headers: &HeaderMap, right: Right, path: &str) -> Result<(), Fault> {
         let refuse = |reason: String| Fault::Unauthorized(reason);
         let value = headers.get(AUTHORIZATION).ok_or_else(|| refuse("no authorization header".into()))?;
         let text = value.to_str().map_err(|_| refuse("the authorization header is not text".into()))?;

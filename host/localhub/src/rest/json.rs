@@ -13,7 +13,7 @@ const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
 /// A JSON answer with status 200. The text is sent as it stands.
-pub(super) fn answer(text: String) -> Response {
+pub(crate) fn answer(text: String) -> Response {
     with_status(StatusCode::OK, text)
 }
 
@@ -56,7 +56,7 @@ impl IntoResponse for Fault {
 }
 
 /// A request's body, read as JSON whatever its content type says.
-pub(super) struct Json<T>(pub(super) T);
+pub(crate) struct Json<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
     type Rejection = Fault;

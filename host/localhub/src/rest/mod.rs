@@ -36,11 +36,13 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::devices::create;
 pub(crate) use self::events::MOST as MOST_STREAMS;
+pub(crate) use self::json::{Json, answer};
 pub(crate) use self::listen::listen;
 pub(crate) use self::served::Served;
 pub(crate) use self::wanted::Wanted;
 use crate::fault::Fault;
 use crate::hub::Hub;
+use crate::page::{self, Access};
 
 /// What handlers share.
 #[derive(Clone)]
@@ -54,6 +56,9 @@ pub(crate) struct Service {
     pub(crate) web_sockets: Arc<Semaphore>,
     /// Room for streams of events.
     pub(crate) streams: Arc<Semaphore>,
+    /// The page's one-time links.
+    pub(crate) access: Arc<Access>,
+    pub(crate) https_port: u16,
 }
 
 /// How many WebSockets may be open.
@@ -92,6 +97,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/messages/serviceBound/feedback/{lock}", delete(messages::complete))
         .route("/messages/serviceBound/feedback/{lock}/abandon", post(messages::abandon))
         .route("/localhub/images", get(served::list))
+        .merge(page::routes())
         .method_not_allowed_fallback(wrong_verb)
         .layer(DefaultBodyLimit::disable()) // `body::whole` has the limit
         .layer(from_fn(body::whole));

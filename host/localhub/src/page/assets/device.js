@@ -1,0 +1,110 @@
+// One device: how it stands, its twin, its methods and messages, and what crosses its wire.
+
+import { h, fill, announce, confirm, moment } from './dom.js';
+import { call, listen, path } from './api.js';
+import { plain } from './json.js';
+import { firmwareOf, pluginsOf } from './firmware.js';
+import { connection, firmwareCell } from './devices.js';
+import { twinPart } from './twin.js';
+import { methodPart } from './method.js';
+import { messagesPart } from './messages.js';
+import { wirePart } from './wire.js';
+
+const KINDS = 'connected,disconnected,twin,updated,deleted,telemetry,packet';
+
+export function deviceView(id) {
+  const head = h('div', { class: 'device-head' });
+  const trouble = h('p', { class: 'notice', role: 'alert', hidden: true });
+  const say = (text) => { trouble.hidden = !text; trouble.textContent = text ?? ''; };
+  const device = { deviceId: id, connected: false, status: 'enabled' };
+
+  const twin = twinPart(id, (reported) => { device.reported = reported; draw(); });
+  const messages = messagesPart(id);
+  const wire = wirePart(id);
+
+  const cut = h('button', { type: 'button' }, 'Cut the connection');
+  const toggle = h('button', { type: 'button' }, 'Disable');
+  const draw = () => {
+    toggle.textContent = device.status === 'enabled' ? 'Disable' : 'Enable';
+    cut.disabled = !device.connected;
+    drawHead();
+  };
+  const drawHead = () => fill(head,
+    connection(device), firmwareCell(firmwareOf(device.reported ?? {})),
+    pluginsOf(device.reported ?? {}).map(({ name, version, state }) => h('span', { class: 'chip' }, `${name} ${version}`, state && state !== 'live' ? ` (${state})` : '')),
+    device.reason ? h('span', { class: 'hint' }, device.reason) : null);
+
+  const read = async (signal) => {
+    try {
+      const whole = await call('GET', `/twins/${path(id)}`, { signal });
+      device.connected = whole.connectionState === 'Connected';
+      device.status = whole.status;
+      device.reported = plain(whole.properties.reported);
+      twin.take(whole, true);
+      wire.load(signal);
+      messages.load(signal);
+      say(null);
+    } catch (error) {
+      if (error.name !== 'AbortError') say(error.message);
+    }
+    draw();
+  };
+
+  const event = (kind, data, signal) => {
+    if (kind === 'lagged') { read(signal); return; }
+    if (kind === 'packet') { wire.add(data); return; }
+    if (kind === 'telemetry') { messages.telemetry(data); return; }
+    if (data.module) return;
+    if (kind === 'twin') twin.event(data);
+    if (kind === 'deleted') say('This device was deleted.');
+    if (kind === 'updated') { device.status = data.status; draw(); }
+    if (kind === 'connected' || kind === 'disconnected') {
+      device.connected = kind === 'connected';
+      device.reason = data.reason ? `since ${moment(data.time)}: ${data.reason}` : null;
+      announce(`${id} ${kind}.`);
+      draw();
+    }
+  };
+
+  const act = (work) => async () => {
+    try { await work(); say(null); } catch (error) { say(error.message); }
+  };
+  cut.addEventListener('click', act(() => call('POST', `/localhub/devices/${path(id)}/disconnect`)));
+  toggle.addEventListener('click', act(() => enable(id, device.status !== 'enabled')));
+  const actions = h('div', { class: 'actions' },
+    cut,
+    toggle,
+    h('button', {
+      type: 'button',
+      class: 'danger',
+      onclick: act(async () => {
+        if (!await confirm(`Delete ${id} with its twin?`, 'Delete')) return;
+        await call('DELETE', `/devices/${path(id)}`, { headers: { 'if-match': '*' } });
+        location.hash = '#/devices';
+      }),
+    }, 'Delete'));
+
+  return {
+    title: id,
+    content: [
+      h('nav', { class: 'crumbs', 'aria-label': 'Where this is' }, h('a', { href: '#/devices' }, 'Devices'), ` / ${id}`),
+      h('div', { class: 'device-top' }, head, actions), trouble,
+      h('div', { class: 'columns' },
+        h('div', { class: 'column' }, twin.reported, twin.desired),
+        h('div', { class: 'column' }, methodPart(id), twin.tags, messages.element)),
+      wire.element,
+    ],
+    start: (signal) => {
+      draw();
+      listen(`/localhub/events?device=${path(id)}&kinds=${KINDS}`, {
+        signal, opened: () => read(signal), event: (kind, data) => event(kind, data, signal),
+      });
+    },
+  };
+}
+
+async function enable(id, wanted) {
+  const identity = await call('GET', `/devices/${path(id)}`);
+  identity.status = wanted ? 'enabled' : 'disabled';
+  await call('PUT', `/devices/${path(id)}`, { body: identity, headers: { 'if-match': `"${identity.etag}"` } });
+}
