@@ -13,5 +13,7 @@ mod browser;
 #[path = "../hub/client.rs"]
 mod client;
 mod fleet;
+mod fleet_view;
 mod operator;
 mod pictures;
+mod work;

@@ -101,22 +101,30 @@ function summaryOf(all) {
   const disabled = all.filter((device) => device.status === 'disabled').length;
   const states = new Map();
   const plugins = new Map();
+  const firmwares = new Map();
   for (const device of all) {
-    const { state } = firmwareOf(device.reported);
+    const { state, version: firmware } = firmwareOf(device.reported);
     states.set(state, (states.get(state) ?? 0) + 1);
+    if (firmware) firmwares.set(firmware, (firmwares.get(firmware) ?? 0) + 1);
     for (const { name, version } of pluginsOf(device.reported)) {
       if (!plugins.has(name)) plugins.set(name, new Map());
       plugins.get(name).set(version, (plugins.get(name).get(version) ?? 0) + 1);
     }
   }
-  const versions = [...plugins].sort(([a], [b]) => a.localeCompare(b)).map(([name, counts]) => h('li', {}, h('b', {}, name), ' ',
-    [...counts].sort(([, a], [, b]) => b - a).map(([version, count]) => h('span', { class: 'chip' }, version, h('small', {}, ` × ${count}`)))));
+  const versions = [...plugins].sort(([a], [b]) => a.localeCompare(b)).map(([name, counts]) => h('li', {}, h('b', {}, name), ' ', chips(counts)));
   return [
     card('Connected', h('p', { class: 'figure' }, String(connected), h('small', {}, ` of ${all.length}`)),
       disabled > 0 ? h('p', { class: 'hint' }, `${disabled} disabled`) : null),
-    card('Firmware', bar('Firmware', STATES.map(({ state, kind, name }) => ({ kind, name, count: states.get(state) ?? 0 })))),
+    card('Firmware', bar('Firmware', STATES.map(({ state, kind, name }) => ({ kind, name, count: states.get(state) ?? 0 }))), h('p', { class: 'versions' }, chips(firmwares))),
     card('Plugins', versions.length > 0 ? h('ul', { class: 'versions' }, versions) : h('p', { class: 'hint' }, 'No device reports plugins.')),
   ];
+}
+
+/** How often there is each version, the most frequent first. */
+function chips(counts) {
+  const sorted = [...counts].sort(([a, many], [b, more]) => more - many || a.localeCompare(b));
+  const shown = sorted.slice(0, 6).map(([version, count]) => h('span', { class: 'chip' }, version, h('small', {}, ` × ${count}`)));
+  return sorted.length > 6 ? [shown, h('small', { class: 'hint' }, `and ${sorted.length - 6} other versions`)] : shown;
 }
 
 function card(title, ...children) {

@@ -22,8 +22,10 @@ function allJobs() {
       jobs.sort((a, b) => String(b.createdTime).localeCompare(String(a.createdTime)));
       fill(list, jobs.map(card));
       state.textContent = jobs.length === 0 ? 'There is no job yet.' : '';
+      return jobs.some((job) => !ENDED.has(job.status));
     } catch (error) {
       if (error.name !== 'AbortError') state.textContent = error.message;
+      return false;
     }
   };
   return {
@@ -77,8 +79,10 @@ function jobView(id) {
       await query(`SELECT * FROM devices.jobs WHERE devices.jobs.jobId = ${quoted(id)}`, (page) => results.push(...page), signal);
       state.textContent = results.length === 0 ? 'No device so far.' : '';
       fill(rows, results.sort((a, b) => a.deviceId.localeCompare(b.deviceId)).slice(0, 1000).map(result));
+      return !ENDED.has(job.status);
     } catch (error) {
       if (error.name !== 'AbortError') state.textContent = error.message;
+      return false;
     }
   };
   cancel.addEventListener('click', async () => {
@@ -110,12 +114,24 @@ function result(row) {
     h('td', { 'data-name': 'Last change' }, moment(row.lastUpdatedDateTimeUtc)));
 }
 
-/** Reads now, after each event of the kind (and id), at most twice a second, and again when a fleet is read anew. */
+/**
+ * Reads now, soon after each event of the kind (and id), and every two seconds while `read` says that something goes on:
+ * what single devices did is no event.
+ */
 export function follow(kind, id, read, signal) {
   let due = null;
-  const soon = () => { due ??= setTimeout(() => { due = null; if (!signal.aborted) read(); }, 500); };
-  fleet.onEvent((event, data) => { if (event === 'lagged' || (event === kind && (!id || data.id === id))) soon(); }, signal);
-  read();
+  const soon = (wait) => { due ??= setTimeout(now, wait); };
+  const now = async () => {
+    due = null;
+    if (!signal.aborted && await read()) soon(2000);
+  };
+  fleet.onEvent((event, data) => {
+    if (event !== 'lagged' && (event !== kind || (id && data.id !== id))) return;
+    clearTimeout(due);
+    due = null;
+    soon(300);
+  }, signal);
+  now();
 }
 
 function newJob() {
