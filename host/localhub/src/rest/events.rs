@@ -34,12 +34,20 @@ pub(super) struct Wanted {
     kinds: Option<String>,
 }
 
+type Parameters = Result<Query<Wanted>, axum::extract::rejection::QueryRejection>;
+
+fn read(parameters: Parameters) -> Result<Wanted, Fault> {
+    let wanted = parameters.map_err(|error| Fault::ArgumentInvalid(format!("the query: {error}")))?;
+    Ok(wanted.0)
+}
+
 /// `GET /localhub/events`: see the module. Needs the owner's or the service's right.
 pub(super) async fn events(
     State(service): State<Service>,
-    Query(wanted): Query<Wanted>,
+    wanted: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
+    let wanted = read(wanted)?;
     let kinds = match wanted.kinds.as_deref().filter(|kinds| !kinds.is_empty()) {
         None => Kinds::USUAL,
         Some(text) => Kinds::parse(text).map_err(Fault::ArgumentInvalid)?,
@@ -50,10 +58,10 @@ pub(super) async fn events(
 /// `GET /localhub/telemetry`: device-to-cloud messages as they come. Needs the owner's or the service's right.
 pub(super) async fn telemetry(
     State(service): State<Service>,
-    Query(wanted): Query<Wanted>,
+    wanted: Parameters,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    open(&service, &headers, wanted.device, Kinds::only(Kind::Telemetry))
+    open(&service, &headers, read(wanted)?.device, Kinds::only(Kind::Telemetry))
 }
 
 fn open(

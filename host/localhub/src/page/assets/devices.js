@@ -3,7 +3,7 @@
 import { h, add, fill, section, badge, bar, field, busy, announce } from './dom.js';
 import { call, path, query } from './api.js';
 import * as fleet from './fleet.js';
-import { STATES, firmwareOf, pluginsOf } from './firmware.js';
+import { STATES } from './firmware.js';
 
 /** How many rows are shown at first, and more at a time. */
 const PAGE = 100;
@@ -29,7 +29,7 @@ export function devicesView() {
   let words = '';
 
   const draw = () => {
-    const all = [...fleet.devices.values()].sort((a, b) => a.deviceId.localeCompare(b.deviceId));
+    const all = [...fleet.devices.values()].sort((a, b) => (a.deviceId < b.deviceId ? -1 : 1));
     fill(summary, summaryOf(all));
     const wanted = all.filter((device) => (matched ? matched.has(device.deviceId) : matches(device, words)));
     const visible = wanted.slice(0, limit);
@@ -103,10 +103,10 @@ function summaryOf(all) {
   const plugins = new Map();
   const firmwares = new Map();
   for (const device of all) {
-    const { state, version: firmware } = firmwareOf(device.reported);
+    const { state, version: firmware } = device.firmware;
     states.set(state, (states.get(state) ?? 0) + 1);
     if (firmware) firmwares.set(firmware, (firmwares.get(firmware) ?? 0) + 1);
-    for (const { name, version } of pluginsOf(device.reported)) {
+    for (const { name, version } of device.plugins) {
       if (!plugins.has(name)) plugins.set(name, new Map());
       plugins.get(name).set(version, (plugins.get(name).get(version) ?? 0) + 1);
     }
@@ -144,8 +144,7 @@ function makeRow(id) {
     add(cells[index], [h('div', {}, make())]);
   };
   const update = (device) => {
-    const firmware = firmwareOf(device.reported);
-    const plugins = pluginsOf(device.reported);
+    const { firmware, plugins } = device;
     put(0, `${device.connected}${device.status}`, () => connection(device));
     put(1, JSON.stringify(firmware), () => firmwareCell(firmware));
     put(2, JSON.stringify(plugins), () => plugins.map(({ name, version }) => h('span', { class: 'chip', title: name }, `${name.split('.').pop()} ${version}`)));

@@ -2,10 +2,14 @@
 
 import { listen, query, call, path } from './api.js';
 import { merge, plain } from './json.js';
+import { firmwareOf, pluginsOf } from './firmware.js';
 
+/** From this many devices on, what is drawn of them rests for so many milliseconds in between. */
+const LARGE = 500;
+const PAUSE = 300;
 const KINDS = 'connected,disconnected,twin,method,created,updated,deleted,job,configuration';
 
-/** Devices by id: `{deviceId, connected, status, tags, reported}`. */
+/** Devices by id: `{deviceId, connected, status, tags, reported, firmware, plugins}`. */
 export const devices = new Map();
 /** Whether events come, and whether all devices are read. */
 export const state = { live: false, complete: false, error: null };
@@ -18,7 +22,7 @@ const listeners = new Set();
 const wishes = new Set();
 let scheduled = false;
 
-/** Calls back after changes, at most once a frame, until `signal`. */
+/** Calls back after changes, at most once a frame (for a large fleet a few times a second), until `signal`. */
 export function onChange(listener, signal) {
   listeners.add(listener);
   signal.addEventListener('abort', () => listeners.delete(listener));
@@ -33,7 +37,8 @@ export function onEvent(listener, signal) {
 function changed() {
   if (scheduled) return;
   scheduled = true;
-  requestAnimationFrame(() => { scheduled = false; for (const listener of listeners) listener(); });
+  const tell = () => { scheduled = false; for (const listener of listeners) listener(); };
+  if (devices.size < LARGE) requestAnimationFrame(tell); else setTimeout(tell, PAUSE);
 }
 
 /** Follows the fleet until `signal`. */
@@ -80,6 +85,12 @@ function take(twin) {
     tags: twin.tags ?? {},
     reported: plain(twin.properties?.reported ?? {}),
   });
+  derive(devices.get(twin.deviceId));
+}
+
+function derive(device) {
+  device.firmware = firmwareOf(device.reported);
+  device.plugins = pluginsOf(device.reported);
 }
 
 async function read(id) {
@@ -106,6 +117,7 @@ function apply(kind, data) {
   else if (kind === 'twin' && data.section !== 'desired') {
     if (data.replaced) device[data.section] = {};
     merge(device[data.section], data.patch);
+    derive(device);
   } else return;
   changed();
 }
