@@ -4,7 +4,8 @@
 //! packet it keeps the first [`KEPT`] bytes, and none when nobody wants to see it. What is no MQTT makes it stop
 //! for good: the session ends such a connection.
 
-use super::packet::{Direction, Packet};
+use super::packet::Direction;
+use super::seen::Seen;
 
 /// Enough for a topic of some length and a body of 1 KiB.
 const KEPT: usize = 2048;
@@ -33,13 +34,12 @@ impl Framer {
     }
 
     /// Takes bytes; gives each packet that ends in them to `found`, if it was `wanted` when it began.
-    pub(super) fn feed(&mut self, mut bytes: &[u8], wanted: bool, mut found: impl FnMut(Packet)) {
+    pub(super) fn feed(&mut self, mut bytes: &[u8], wanted: bool, mut found: impl FnMut(Seen)) {
         loop {
             if let State::Rest { first, left: 0, size, wanted } = self.state {
                 if wanted {
-                    found(Packet::read(self.direction, first, size, &self.kept));
+                    found(Seen::new(self.direction, first, size, std::mem::take(&mut self.kept)));
                 }
-                self.kept = Vec::new();
                 self.state = State::First;
             }
             let Some((byte, after)) = bytes.split_first() else { return };
@@ -65,6 +65,7 @@ impl Framer {
                     *left -= own.len();
                     let room = KEPT.saturating_sub(self.kept.len());
                     if let (true, Some(kept)) = (*wanted, own.get(..room.min(own.len()))) {
+                        self.kept.reserve_exact(kept.len());
                         self.kept.extend_from_slice(kept);
                     }
                     bytes = after;
@@ -89,7 +90,10 @@ mod tests {
             let mut framer = Framer::new(Direction::In);
             let mut seen = Vec::new();
             for piece in stream.chunks(size) {
-                framer.feed(piece, true, |packet| seen.push((packet.packet, packet.size, packet.topic)));
+                framer.feed(piece, true, |one| {
+                    let packet = one.packet();
+                    seen.push((packet.packet, packet.size, packet.topic));
+                });
             }
             assert_eq!(
                 seen,

@@ -14,6 +14,7 @@
 mod framer;
 mod packet;
 mod redacted;
+mod seen;
 mod tap;
 
 use std::collections::{HashMap, VecDeque};
@@ -21,10 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
 pub use self::packet::{Direction, Packet};
+use self::seen::Seen;
 pub(crate) use self::tap::Tap;
 use crate::clock;
 use crate::events::{Events, Kind};
@@ -55,14 +58,21 @@ struct Shared {
 struct Ring(Mutex<Entries>);
 
 struct Entries {
-    packets: VecDeque<Entry>,
+    packets: VecDeque<Noted>,
     bytes: usize,
     last: Instant,
     watched_until: Instant,
     given_away: bool,
 }
 
-/// A packet in the log.
+/// A packet in a ring.
+struct Noted {
+    at: Timestamp,
+    module: Option<String>,
+    seen: Seen,
+}
+
+/// A packet as the log shows it.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Entry {
     time: String,
@@ -82,14 +92,19 @@ impl WireLog {
         let ring = {
             let mut rings = self.rings();
             if !rings.contains_key(device) {
-                make_room(&mut rings, |entries| (entries.watched_until > now, entries.last));
+                make_room(&mut rings, now);
                 self.0.changes.fetch_add(1, Ordering::Relaxed);
             }
             Arc::clone(rings.entry(device.to_owned()).or_insert_with(|| Arc::new(Ring::new(now))))
         };
         let mut entries = ring.lock();
         entries.watched_until = now + WATCHED;
-        entries.packets.iter().cloned().collect()
+        let shown = entries.packets.iter().map(|noted| Entry {
+            time: clock::text(noted.at),
+            module: noted.module.clone(),
+            packet: noted.seen.packet(),
+        });
+        shown.collect()
     }
 
     /// The ring of a device; `None` while all are taken.
@@ -122,13 +137,16 @@ impl WireLog {
     }
 }
 
-/// Takes the ring with the least key away, if there is no room for one more.
-fn make_room<K: Ord>(rings: &mut HashMap<String, Arc<Ring>>, key: impl Fn(&Entries) -> K) {
+/// Takes the ring away that was silent for longest, a watched one only if all are, if there is no room for one more.
+fn make_room(rings: &mut HashMap<String, Arc<Ring>>, now: Instant) {
     if rings.len() < RINGS {
         return;
     }
-    let least = rings.iter().min_by_key(|(_, ring)| key(&ring.lock())).map(|(device, _)| device.clone());
-    if let Some(device) = least {
+    let least = rings.iter().min_by_key(|(_, ring)| {
+        let entries = ring.lock();
+        (entries.watched_until > now, entries.last)
+    });
+    if let Some(device) = least.map(|(device, _)| device.clone()) {
         give_away(rings, &device);
     }
 }
@@ -153,22 +171,17 @@ impl Ring {
     }
 
     /// False when the ring is another device's by now.
-    fn push(&self, module: Option<&str>, packet: &Packet, now: Instant) -> bool {
+    fn push(&self, module: Option<&str>, seen: Seen, now: Instant) -> bool {
         let mut entries = self.lock();
         if entries.given_away {
             return false;
         }
-        let packet = packet.clone();
         entries.last = now;
-        entries.bytes += packet.memory();
-        entries.packets.push_back(Entry {
-            time: clock::now_text(),
-            module: module.map(str::to_owned),
-            packet,
-        });
+        entries.bytes += seen.memory();
+        entries.packets.push_back(Noted { at: clock::now(), module: module.map(str::to_owned), seen });
         while entries.packets.len() > PACKETS || entries.bytes > BYTES {
             let Some(oldest) = entries.packets.pop_front() else { break };
-            entries.bytes -= oldest.packet.memory();
+            entries.bytes -= oldest.seen.memory();
         }
         true
     }
@@ -182,8 +195,8 @@ impl Ring {
 mod tests {
     use super::*;
 
-    fn packet(body: usize) -> Packet {
-        Packet { body: Some("x".repeat(body)), ..Packet::new(Direction::In, "publish", body) }
+    fn packet(body: usize) -> Seen {
+        Seen::new(Direction::In, 0x30, body + 5, [&[0, 1, b'a'][..], &b"x".repeat(body)].concat())
     }
 
     #[test]
@@ -191,7 +204,7 @@ mod tests {
         let (log, mut now) = (WireLog::new(Events::new()), Instant::now());
         let first = log.ring("d0", now).unwrap();
         for _ in 0..1000 {
-            assert!(first.push(None, &packet(1000), now));
+            assert!(first.push(None, packet(1000), now));
         }
         assert!(first.lock().bytes <= BYTES && first.lock().packets.len() > 50);
         for number in 1..RINGS {
@@ -199,7 +212,7 @@ mod tests {
         }
         assert!(log.ring("late", now).is_none(), "no ring is free");
         assert!(log.watch("late", now).is_empty());
-        assert!(log.ring("late", now).unwrap().push(None, &packet(1), now));
+        assert!(log.ring("late", now).unwrap().push(None, packet(1), now));
         assert_eq!(log.rings().len(), RINGS);
         now += SILENT + Duration::from_secs(1);
         for number in 0..3 * RINGS {
@@ -208,6 +221,6 @@ mod tests {
         }
         assert_eq!(log.rings().len(), RINGS);
         assert_eq!(log.watch("late", now).len(), 1, "a watched device keeps its ring");
-        assert!(!first.push(None, &packet(1), now), "a ring given away takes nothing more");
+        assert!(!first.push(None, packet(1), now), "a ring given away takes nothing more");
     }
 }

@@ -70,12 +70,6 @@ impl Packet {
         }
     }
 
-    /// About how many bytes it occupies.
-    pub(super) fn memory(&self) -> usize {
-        let texts = [&self.topic, &self.body, &self.note];
-        256 + texts.into_iter().flatten().map(String::len).sum::<usize>()
-    }
-
     /// Reads a packet from its first byte, its whole size, and the beginning of what follows its length.
     pub(super) fn read(direction: Direction, first: u8, size: usize, rest: &[u8]) -> Self {
         const NAMES: [&str; 16] = [

@@ -2,8 +2,20 @@
 
 use std::borrow::Cow;
 
-/// What stands before a secret: links to storage, tokens, connection strings, in any case.
-const BEFORE: [&str; 4] = ["sig=", "sharedaccesskey=", "\"primarykey\":\"", "\"secondarykey\":\""];
+/// What stands before a secret, in any case: links to storage, tokens, connection strings; JSON, spaced or in a string.
+const BEFORE: [&str; 11] = [
+    "sig=",
+    "sharedaccesskey=",
+    "primarykey\":\"",
+    "primarykey\": \"",
+    "primarykey\\\":\\\"",
+    "secondarykey\":\"",
+    "secondarykey\": \"",
+    "secondarykey\\\":\\\"",
+    "password\":\"",
+    "password\": \"",
+    "password\\\":\\\"",
+];
 const INSTEAD: &str = "[redacted]";
 
 /// The text with each secret replaced up to where it ends: a `&`, `;`, quote, backslash or space.
@@ -45,6 +57,8 @@ mod tests {
             ("HostName=h;SharedAccessKey=k+/=;a", "HostName=h;SharedAccessKey=[redacted];a"),
             ("Sig=a Sig=", "Sig=[redacted] Sig=[redacted]"),
             ("{\"primaryKey\":\"k\"}", "{\"primaryKey\":\"[redacted]\"}"),
+            (r#"{"Password": "k", "a": 1}"#, r#"{"Password": "[redacted]", "a": 1}"#),
+            (r#""{\"secondaryKey\":\"k\"}""#, r#""{\"secondaryKey\":\"[redacted]\"}""#),
             ("nothing here: é sign=1", "nothing here: é sign=1"),
         ] {
             assert_eq!(redacted(text), clean);

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::framer::Framer;
-use super::packet::{Direction, Packet};
+use super::packet::Direction;
+use super::seen::Seen;
 use super::{Ring, WireLog};
 use crate::events::What;
 use crate::identity::Name;
@@ -30,7 +31,7 @@ pub(crate) struct Tap<W> {
 }
 
 enum Owner {
-    Unknown { log: WireLog, waiting: Vec<Packet> },
+    Unknown { log: WireLog, waiting: Vec<Seen> },
     Known(Known),
 }
 
@@ -57,7 +58,7 @@ impl<W> Tap<W> {
             let now = Instant::now();
             let (ring, looked) = (log.ring(name.device_id(), now), (log.changes(), now));
             let mut known = Known { log: log.clone(), name: name.clone(), ring, looked };
-            std::mem::take(waiting).iter().for_each(|packet| known.tell(packet));
+            std::mem::take(waiting).into_iter().for_each(|seen| known.tell(seen));
             self.owner = Owner::Known(known);
         }
     }
@@ -71,10 +72,10 @@ impl Owner {
         }
     }
 
-    fn take(&mut self, packet: Packet) {
+    fn take(&mut self, seen: Seen) {
         match self {
-            Self::Unknown { waiting, .. } => waiting.push(packet),
-            Self::Known(known) => known.tell(&packet),
+            Self::Unknown { waiting, .. } => waiting.push(seen),
+            Self::Known(known) => known.tell(seen),
         }
     }
 }
@@ -91,10 +92,12 @@ impl Known {
         self.ring.is_some() || self.log.is_listened_to()
     }
 
-    fn tell(&mut self, packet: &Packet) {
-        self.log.0.events.tell(&self.name, &What::Packet(packet));
+    fn tell(&mut self, seen: Seen) {
+        if self.log.is_listened_to() {
+            self.log.0.events.tell(&self.name, &What::Packet(&seen.packet()));
+        }
         let module = self.name.module_id();
-        if self.ring.as_ref().is_some_and(|ring| !ring.push(module, packet, Instant::now())) {
+        if self.ring.as_ref().is_some_and(|ring| !ring.push(module, seen, Instant::now())) {
             self.ring = None;
         }
     }
@@ -105,14 +108,14 @@ impl<W: Wire> Wire for Tap<W> {
         let bytes = self.wire.read().await?;
         if let Some(bytes) = &bytes {
             let wanted = self.owner.wants();
-            self.read.feed(bytes, wanted, |packet| self.owner.take(packet));
+            self.read.feed(bytes, wanted, |seen| self.owner.take(seen));
         }
         Ok(bytes)
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
         let wanted = self.owner.wants();
-        self.written.feed(&bytes, wanted, |packet| self.owner.take(packet));
+        self.written.feed(&bytes, wanted, |seen| self.owner.take(seen));
         self.wire.write(bytes).await
     }
 

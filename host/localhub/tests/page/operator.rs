@@ -67,8 +67,11 @@ async fn a_device_comes_is_changed_reports_and_answers() {
 
     device.publish("devices/press-1/messages/events/a=b", QoS::AtMostOnce, "{\"warm\":21.5}").await;
     browser.see(".telemetry", "{\"warm\":21.5}").await;
+    place.rest(Method::PUT, "/devices/press-1/modules/vision", Some(json!({}))).await;
+    browser.see(".modules", "vision").await;
     drop(device);
     browser.see(".device-head", "Away").await;
+    browser.see(".device-head", "closed").await;
     assert_eq!(browser.errors().await, Vec::<String>::new());
 }
 

@@ -1,6 +1,6 @@
 // One device: how it stands, its twin, its methods and messages, and what crosses its wire.
 
-import { h, fill, announce, confirm, moment } from './dom.js';
+import { h, fill, section, badge, announce, confirm, moment } from './dom.js';
 import { call, listen, path } from './api.js';
 import { plain } from './json.js';
 import { firmwareOf, pluginsOf } from './firmware.js';
@@ -10,7 +10,7 @@ import { methodPart } from './method.js';
 import { messagesPart } from './messages.js';
 import { wirePart } from './wire.js';
 
-const KINDS = 'connected,disconnected,twin,updated,deleted,telemetry,packet';
+const KINDS = 'connected,disconnected,twin,created,updated,deleted,telemetry,packet';
 
 export function deviceView(id) {
   const head = h('div', { class: 'device-head' });
@@ -24,6 +24,16 @@ export function deviceView(id) {
 
   const cut = h('button', { type: 'button' }, 'Cut the connection');
   const toggle = h('button', { type: 'button' }, 'Disable');
+  const modules = h('ul', { class: 'modules' });
+  const modulesPart = section('Modules', modules);
+  modulesPart.hidden = true;
+  const readModules = async (signal) => {
+    const all = await call('GET', `/devices/${path(id)}/modules`, { signal });
+    modulesPart.hidden = all.length === 0;
+    fill(modules, all.map((one) => h('li', {}, h('b', {}, one.moduleId), ' ',
+      one.connectionState === 'Connected' ? badge('good', 'Connected') : badge('none', 'Away'))));
+  };
+
   const draw = () => {
     toggle.textContent = device.status === 'enabled' ? 'Disable' : 'Enable';
     cut.disabled = !device.connected;
@@ -32,13 +42,16 @@ export function deviceView(id) {
   const drawHead = () => fill(head,
     connection(device), firmwareCell(firmwareOf(device.reported ?? {})),
     pluginsOf(device.reported ?? {}).map(({ name, version, state }) => h('span', { class: 'chip' }, `${name} ${version}`, state && state !== 'live' ? ` (${state})` : '')),
-    device.reason ? h('span', { class: 'hint' }, device.reason) : null);
+    device.since ? h('span', { class: 'hint' }, `since ${device.since}`, device.reason ? `: ${device.reason}` : '') : null);
 
   const read = async (signal) => {
     try {
-      const whole = await call('GET', `/twins/${path(id)}`, { signal });
+      const [whole, identity] = await Promise.all([
+        call('GET', `/twins/${path(id)}`, { signal }), call('GET', `/devices/${path(id)}`, { signal }), readModules(signal),
+      ]);
       device.connected = whole.connectionState === 'Connected';
       device.status = whole.status;
+      device.since = moment(identity.connectionStateUpdatedTime);
       device.reported = plain(whole.properties.reported);
       twin.take(whole, true);
       wire.load(signal);
@@ -54,13 +67,17 @@ export function deviceView(id) {
     if (kind === 'lagged') { read(signal); return; }
     if (kind === 'packet') { wire.add(data); return; }
     if (kind === 'telemetry') { messages.telemetry(data); return; }
-    if (data.module) return;
+    if (data.module) {
+      if (kind !== 'twin') readModules(signal).catch(() => {});
+      return;
+    }
     if (kind === 'twin') twin.event(data);
     if (kind === 'deleted') say('This device was deleted.');
     if (kind === 'updated') { device.status = data.status; draw(); }
     if (kind === 'connected' || kind === 'disconnected') {
       device.connected = kind === 'connected';
-      device.reason = data.reason ? `since ${moment(data.time)}: ${data.reason}` : null;
+      device.since = moment(data.time);
+      device.reason = data.reason;
       announce(`${id} ${kind}.`);
       draw();
     }
@@ -91,7 +108,7 @@ export function deviceView(id) {
       h('div', { class: 'device-top' }, head, actions), trouble,
       h('div', { class: 'columns' },
         h('div', { class: 'column' }, twin.reported, twin.desired),
-        h('div', { class: 'column' }, methodPart(id), twin.tags, messages.element)),
+        h('div', { class: 'column' }, methodPart(id), twin.tags, messages.element, modulesPart)),
       wire.element,
     ],
     start: (signal) => {
