@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     azure, browser, guests, layers,
-    tools::{cargo, run},
+    tools::{cargo, run, target},
     torture, wit,
 };
 
@@ -44,6 +44,9 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
         tests.env("HOTSHOE_BROWSER", "required");
     }
     steps.step("tests", || run(&mut tests))?;
+    if !arguments.no_browser {
+        println!("pictures of the local hub's page are in {}", target().join("screenshots").display());
+    }
     steps.step("power cuts", torture::short)?;
     if arguments.no_azure_sdk {
         println!("skipped: the official Azure libraries (--no-azure-sdk)");

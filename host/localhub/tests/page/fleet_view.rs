@@ -77,4 +77,9 @@ async fn a_hub_that_comes_back_is_live_again() {
     hub.create_device("press-2").await.unwrap();
     browser.see(".live", "Live").await;
     browser.see("tr[data-device='press-2']", "Away").await;
+
+    hub.stop().await;
+    let settings = Settings { mqtt_port, https_port, ..Settings::new(directory.path().join("other")) };
+    let _another = LocalHub::start(settings).await.unwrap();
+    browser.see(".notice", "does not take this session").await;
 }

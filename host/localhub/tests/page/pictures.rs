@@ -37,6 +37,15 @@ async fn every_view_fits_narrow_and_wide_in_light_and_dark() {
     shoot(&browser, "devices").await;
     go(&browser, "#/devices/press-04", "press-04").await;
     browser.see(".tree", "2.3.0").await;
+    browser.enter("form.method input[list]", "hotshoe.status").await;
+    browser.click("form.method button").await;
+    let (_, id, _) = device.request().await;
+    device
+        .answer(&id, 200, r#"{"version":"0.1.0","jobs":1,"plugins":["hotshoe.firmware-update","acme.pump"]}"#)
+        .await;
+    browser.see(".answer", "0.1.0").await;
+    device.twin("$iothub/twin/PATCH/properties/reported/?$rid=2", r#"{"speed":40,"recipe":"oak"}"#).await;
+    browser.see(".tree .changed", "oak").await;
     shoot(&browser, "device").await;
     for (view, title) in [("jobs", "Jobs"), ("rollouts", "Rollouts"), ("hub", "Hub")] {
         go(&browser, &format!("#/{view}"), title).await;

@@ -40,9 +40,10 @@ export function deviceView(id) {
     drawHead();
   };
   const drawHead = () => fill(head,
-    connection(device), firmwareCell(firmwareOf(device.reported ?? {})),
-    pluginsOf(device.reported ?? {}).map(({ name, version, state }) => h('span', { class: 'chip' }, `${name} ${version}`, state && state !== 'live' ? ` (${state})` : '')),
-    device.since ? h('span', { class: 'hint' }, `since ${device.since}`, device.reason ? `: ${device.reason}` : '') : null);
+    connection(device),
+    device.since ? h('span', { class: 'hint' }, `since ${device.since}`, device.reason ? `: ${device.reason}` : '') : null,
+    firmwareCell(firmwareOf(device.reported ?? {})),
+    pluginsOf(device.reported ?? {}).map(({ name, version, state }) => h('span', { class: 'chip' }, `${name} ${version}`, state && state !== 'live' ? ` (${state})` : '')));
 
   const read = async (signal) => {
     try {
@@ -107,8 +108,8 @@ export function deviceView(id) {
       h('nav', { class: 'crumbs', 'aria-label': 'Where this is' }, h('a', { href: '#/devices' }, 'Devices'), ` / ${id}`),
       h('div', { class: 'device-top' }, head, actions), trouble,
       h('div', { class: 'columns' },
-        h('div', { class: 'column' }, twin.reported, twin.desired),
-        h('div', { class: 'column' }, methodPart(id), twin.tags, messages.element, modulesPart)),
+        h('div', { class: 'column' }, twin.reported, twin.desired, twin.tags),
+        h('div', { class: 'column' }, methodPart(id), messages.element, modulesPart)),
       wire.element,
     ],
     start: (signal) => {

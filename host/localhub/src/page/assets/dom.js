@@ -72,7 +72,7 @@ export function clock(time) {
 export function moment(time) {
   if (!time || time.startsWith('0001')) return '';
   const date = new Date(time);
-  return Number.isNaN(date.getTime()) ? '' : date.toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium' });
+  return Number.isNaN(date.getTime()) ? '' : date.toLocaleString([], { dateStyle: 'medium', timeStyle: 'medium', hour12: false });
 }
 
 export function bytes(count) {
