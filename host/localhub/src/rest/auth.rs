@@ -13,8 +13,9 @@ use crate::fault::Fault;
 use crate::policies::Right;
 
 impl Service {
-    /// Checks that a request may do what needs `right`, on the resource `path` (such as `/devices/d`).
-    pub(crate) fn authorize(&self, headers: &HeaderMap, right: Right, path: &str) -> Result<(), Fault> {
+    /// Checks that a request may do what needs `right`, on the resource `path` (such as `/devices/d`). Gives the time
+    /// at which its token stops being good, in Unix seconds, slack included.
+    pub(crate) fn authorize(&self, headers: &HeaderMap, right: Right, path: &str) -> Result<u64, Fault> {
         let refuse = |reason: String| Fault::Unauthorized(reason);
         let value = headers.get(AUTHORIZATION).ok_or_else(|| refuse("no authorization header".into()))?;
         let text = value.to_str().map_err(|_| refuse("the authorization header is not text".into()))?;
@@ -29,7 +30,7 @@ impl Service {
         let mut reason = format!("the policy {policy:?} does not exist or lacks the right {right:?}");
         for key in self.hub.policies.keys(policy, right) {
             match token.verify(key, now, slack) {
-                Ok(()) => return Ok(()),
+                Ok(()) => return Ok(token.expiry.saturating_add(slack)),
                 Err(error) => reason = error.to_string(),
             }
         }

@@ -3,7 +3,8 @@
 //! One event is `event: KIND` and `data: {"kind", "time", "device"?, "module"?, …}` (see [`crate::events`]); without
 //! `kinds`, every kind but `packet`. A client that does not keep up gets `event: lagged` with `{"missed": n}` and goes
 //! on from there. The stream listens from the moment its headers are sent, so a client that reads the state after
-//! them misses nothing. A comment every 15 s keeps the connection alive. Nothing is sent again after a reconnection.
+//! them misses nothing. A comment every 15 s keeps the connection alive; the stream ends with the token that opened it.
+//! Nothing is sent again after a reconnection.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,8 +18,10 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::{StreamExt as _, stream};
 use serde::Deserialize;
 use serde_json::json;
+use tokio::time::timeout;
 
 use super::Service;
+use crate::clock;
 use crate::events::{Heard, Kind, Kinds};
 use crate::fault::Fault;
 use crate::identity::Name;
@@ -27,6 +30,8 @@ use crate::policies::Right;
 /// How many streams may be open.
 pub(crate) const MOST: usize = 64;
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
+/// Seconds after which a stream ends whatever its token says: a year.
+const LONGEST: u64 = 365 * 24 * 3600;
 
 #[derive(Deserialize)]
 pub(super) struct Wanted {
@@ -70,7 +75,7 @@ fn open(
     device: Option<String>,
     kinds: Kinds,
 ) -> Result<Response, Fault> {
-    service.authorize(headers, Right::ServiceConnect, "/localhub/events")?;
+    let ends = service.authorize(headers, Right::ServiceConnect, "/localhub/events")?;
     let device = device.filter(|device| !device.is_empty());
     if let Some(device) = &device {
         Name::device(device)?;
@@ -82,7 +87,9 @@ fn open(
         let heard = listener.next().await?;
         Some((Ok::<_, Infallible>(shown(&heard)), (listener, room)))
     });
-    let until_stop = heard.take_until(service.stop.clone().cancelled_owned());
+    let left = Duration::from_secs(ends.saturating_sub(clock::now_seconds()).min(LONGEST));
+    let stop = service.stop.clone();
+    let until_stop = heard.take_until(async move { drop(timeout(left, stop.cancelled_owned()).await) });
     let mut response =
         Sse::new(until_stop).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response();
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

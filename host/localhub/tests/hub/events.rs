@@ -6,7 +6,7 @@ use rumqttc::QoS;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::client::{DESIRED, METHODS, PATIENCE, Place, TWIN};
+use crate::client::{DESIRED, METHODS, PATIENCE, Place, TWIN, token};
 
 /// A stream of events being read.
 pub(crate) struct Stream {
@@ -107,6 +107,11 @@ async fn telemetry_alone_is_a_stream_too_and_strangers_hear_nothing() {
     let (status, fault) = place.rest(Method::GET, "/localhub/events?kinds=wishes", None).await;
     assert_eq!(status, 400);
     assert!(fault["Message"].as_str().unwrap().contains("there is no kind of event \"wishes\""), "{fault}");
+    let key = place.hub.owner.rsplit_once("SharedAccessKey=").unwrap().1;
+    let short = token("localhost", key, Some("iothubowner"), 2);
+    let open = place.https().get(place.url("/localhub/events")).header("authorization", short);
+    let chunks = open.send().await.unwrap().bytes_stream().count();
+    assert!(timeout(PATIENCE, chunks).await.is_ok(), "a stream ends with its token");
     place.hub.stop().await;
     assert!(timeout(PATIENCE, stream.response.bytes_stream().count()).await.is_ok(), "the hub ends streams");
 }

@@ -47,12 +47,16 @@ async fn axe_finds_nothing_in_any_view() {
             .await;
         check(&browser, &axe, view).await;
     }
+    browser.run("location.hash = '#/devices'", json!([])).await;
+    browser.click(".bar-of-tools > button").await;
+    browser.see("dialog h2", "Add a device").await;
+    check(&browser, &axe, "dialog").await;
 }
 
 async fn check(browser: &Browser, axe: &str, view: &str) {
     browser.run(axe, json!([])).await;
-    for scheme in ["light", "dark"] {
-        browser.dress(1280, 900, scheme).await;
+    for (width, scheme) in [(1280, "light"), (1280, "dark"), (360, "light")] {
+        browser.dress(width, 800, scheme).await;
         let found = browser
             .run_later(
                 "const done = arguments[arguments.length - 1];
@@ -61,7 +65,7 @@ async fn check(browser: &Browser, axe: &str, view: &str) {
                 json!([]),
             )
             .await;
-        assert_eq!(found, json!([]), "{view} {scheme}: {found:#}");
+        assert_eq!(found, json!([]), "{view} {width} {scheme}: {found:#}");
     }
 }
 
