@@ -22,13 +22,6 @@ async fn every_view_fits_narrow_and_wide_in_light_and_dark() {
     device
         .publish("devices/press-04/messages/events/", QoS::AtMostOnce, r#"{"temperature":21.5,"unit":"°C"}"#)
         .await;
-    let job = json!({"jobId": "reboot-riga", "type": "scheduleDeviceMethod", "queryCondition": "tags.site = 'riga'",
-        "cloudToDeviceMethod": {"methodName": "reboot", "responseTimeoutInSeconds": 5}, "maxExecutionTimeInSeconds": 60});
-    place.rest(Method::PUT, "/jobs/v2/reboot-riga", Some(job)).await;
-    let rollout = json!({"id": "firmware-2.4.1", "schemaVersion": "1.0", "priority": 10, "targetCondition": "tags.line = 1",
-        "labels": {}, "content": {"deviceContent": {"properties.desired.firmware": {"version": "2.4.1"}}}});
-    place.rest(Method::PUT, "/configurations/firmware-2.4.1", Some(rollout)).await;
-
     browser.open(&place.url("/")).await;
     browser.see("h1", "Sign in").await;
     shoot(&browser, "sign-in").await;
@@ -59,7 +52,8 @@ async fn go(browser: &Browser, address: &str, title: &str) {
     browser.see("h1", title).await;
 }
 
-async fn shoot(browser: &Browser, name: &str) {
+/// A view in all four.
+pub(crate) async fn shoot(browser: &Browser, name: &str) {
     for (size, width, height) in [("narrow", 360, 740), ("wide", 1280, 900)] {
         for scheme in ["light", "dark"] {
             browser.dress(width, height, scheme).await;
