@@ -59,6 +59,9 @@ pub enum Fault {
     /// `If-Match` or `$version` names another state than the present one.
     #[error("{0}")]
     PreconditionFailed(String),
+    /// Asked more often than allowed; to be asked again later.
+    #[error("{0}")]
+    TooManyRequests(String),
     /// A body is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
@@ -110,6 +113,7 @@ impl Fault {
             Self::PreconditionFailed(_) => (412_001, "PreconditionFailed"),
             Self::LockLost(_) => (412_002, "DeviceMessageLockLost"),
             Self::TooLarge(_) => (413_001, "MessageTooLarge"),
+            Self::TooManyRequests(_) => (429_001, "ThrottlingException"),
             Self::Unavailable(_) => (503_001, "ServiceUnavailable"),
             Self::GatewayTimeout(_) => (504_101, "GatewayTimeout"),
             Self::Internal(_) => (500_001, "ServerError"),

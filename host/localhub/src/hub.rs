@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hotshoe_core::topic;
+use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::dps;
 use crate::events::{Events, Section, Text, What};
 use crate::fault::Fault;
 use crate::identity::Name;
@@ -40,6 +42,10 @@ pub struct Hub {
     pub(crate) events: Events,
     pub(crate) wire_log: WireLog,
     pub(crate) policies: Policies,
+    /// What provisioning clients name this hub by.
+    pub(crate) id_scope: String,
+    /// Device authorities of the command line.
+    pub(crate) fixed_authorities: Vec<CertificateDer<'static>>,
     pub(crate) presence: Presence,
     pub(crate) feedback: Reading,
     order: Mutex<()>,
@@ -62,8 +68,14 @@ pub struct Telemetry {
 }
 
 impl Hub {
-    pub(crate) fn new(host: String, clock_slack: Duration, store: Store) -> Result<Self, StoreError> {
+    pub(crate) fn new(
+        host: String,
+        clock_slack: Duration,
+        store: Store,
+        fixed_authorities: Vec<CertificateDer<'static>>,
+    ) -> Result<Self, StoreError> {
         let policies = Policies::load_or_make(&store)?;
+        let id_scope = dps::load_or_make_id_scope(&store)?;
         let events = Events::new();
         let presence = Presence::load(&store)?;
         Ok(Self {
@@ -74,6 +86,8 @@ impl Hub {
             wire_log: WireLog::new(events.clone()),
             events,
             policies,
+            id_scope,
+            fixed_authorities,
             presence,
             feedback: Reading::default(),
             order: Mutex::new(()),

@@ -133,7 +133,7 @@ pub struct Authentication {
     pub x509_thumbprint: Thumbprints,
 }
 
-/// The kinds of proof that this hub takes. Certificate authorities are not among them yet.
+/// The kinds of proof.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AuthenticationKind {
     /// Shared access signatures made with one of two keys.
@@ -142,6 +142,9 @@ pub enum AuthenticationKind {
     /// A self-signed client certificate named by its thumbprint.
     #[serde(rename = "selfSigned")]
     SelfSigned,
+    /// A client certificate of a registered authority, whose common name is the device's id.
+    #[serde(rename = "certificateAuthority")]
+    CertificateAuthority,
     /// No proof: the identity cannot connect.
     #[serde(rename = "none")]
     None,

@@ -2,7 +2,7 @@
 //!
 //! Devices connect by MQTT 3.1.1 over TLS (and in WebSockets), operators by HTTPS REST, with the official SDKs of
 //! either side unmodified. Identities, twins and sessions live in a data directory and survive `kill -9`. What IoT
-//! Hub has and this hub has not: AMQP, jobs, configurations, provisioning, certificate authorities for devices.
+//! Hub has and this hub has not: AMQP, jobs, configurations.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -16,7 +16,9 @@
 //! # }
 //! ```
 
+mod authorities;
 mod clock;
+mod dps;
 mod events;
 mod fault;
 mod files;
@@ -39,6 +41,7 @@ mod tls;
 mod twin;
 mod wirelog;
 
+pub use self::dps::device_key;
 pub use self::events::{Event, Events, Heard, Kind, Kinds, Listener, Section, Text, What};
 pub use self::fault::Fault;
 pub use self::hub::{Hub, Telemetry};

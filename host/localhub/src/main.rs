@@ -45,6 +45,9 @@ struct Serve {
     /// Directory of everything the hub keeps; made if missing.
     #[arg(long)]
     data: PathBuf,
+    /// PEM file with certificates of authorities that sign for devices; may be given more than once.
+    #[arg(long = "device-ca", value_name = "FILE")]
+    device_authorities: Vec<PathBuf>,
     /// Directory of files to serve under /images/.
     #[arg(long)]
     images: Option<PathBuf>,
@@ -83,6 +86,7 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         mqtt_port: serve.mqtt_port,
         https_port: serve.https_port,
         data: data.clone(),
+        device_authorities: serve.device_authorities,
         images: serve.images,
         image_rate: serve.image_rate,
         clock_slack: Duration::from_secs(serve.clock_slack),

@@ -13,6 +13,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::authorities;
+use crate::dps::Kind;
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Name;
@@ -71,6 +73,8 @@ pub struct Running {
     pub ca_pem: String,
     /// The owner's connection string, for operators' tools.
     pub owner: String,
+    /// What provisioning clients name this hub by: see the module `dps` for how to use it.
+    pub id_scope: String,
     /// The hub itself.
     pub hub: Arc<Hub>,
     access: Arc<Access>,
@@ -87,7 +91,11 @@ impl LocalHub {
         };
         std::fs::create_dir_all(&settings.data).map_err(file(&settings.data))?;
         let store = Store::open(&settings.data.join("hub.redb"))?;
-        let hub = Arc::new(Hub::new(settings.host.clone(), settings.clock_slack, store)?);
+        let mut authorities = Vec::new();
+        for path in &settings.device_authorities {
+            authorities.extend(authorities::of_file(path).map_err(file(path))?);
+        }
+        let hub = Arc::new(Hub::new(settings.host.clone(), settings.clock_slack, store, authorities)?);
         let tls = Tls::prepare(&settings.data, &settings.host, settings.listen)?;
         let (mqtt, mqtt_port) = bind(settings.listen, settings.mqtt_port).await?;
         let (https, https_port) = bind(settings.listen, settings.https_port).await?;
@@ -108,16 +116,17 @@ impl LocalHub {
             image_rate: settings.image_rate,
             tasks: tasks.clone(),
             stop: stop.clone(),
+            mqtt_port,
+            https_port,
             web_sockets: Arc::new(Semaphore::new(rest::MOST_WEB_SOCKETS)),
             streams: Arc::new(Semaphore::new(rest::MOST_STREAMS)),
             access: Arc::clone(&access),
-            https_port,
         };
         let acceptor = TlsAcceptor::from(tls.https);
         tasks.spawn(rest::listen(https, acceptor, rest::router(service), tasks.clone(), stop.clone()));
         tracing::info!(host = settings.host, mqtt_port, https_port, "the hub listens");
-        let (host, ca_pem) = (settings.host, tls.ca_pem);
-        Ok(Running { host, mqtt_port, https_port, ca_pem, owner, hub, access, tasks, stop })
+        let (host, ca_pem, id_scope) = (settings.host, tls.ca_pem, hub.id_scope.clone());
+        Ok(Running { host, mqtt_port, https_port, ca_pem, owner, id_scope, hub, access, tasks, stop })
     }
 }
 
@@ -137,6 +146,24 @@ impl Running {
         let record = self.hub.blocking(move |hub| rest::create(hub, &name, &rest::Wanted::default())).await?;
         let key = record.identity.authentication.symmetric_key.primary_key.unwrap_or_default();
         Ok(format!("HostName={};DeviceId={id};SharedAccessKey={key}", self.host))
+    }
+
+    /// Lets one device register for provisioning, in the words of the provisioning service's REST; gives the enrollment
+    /// back with its keys: `{"attestation": {"symmetricKey": {"primaryKey", …}}, …}`.
+    pub async fn enroll(&self, registration_id: &str, enrollment: Value) -> Result<Value, Fault> {
+        self.enroll_kind(Kind::Individual, registration_id, enrollment).await
+    }
+
+    /// The same for a group of devices.
+    pub async fn enroll_group(&self, group_id: &str, enrollment: Value) -> Result<Value, Fault> {
+        self.enroll_kind(Kind::Group, group_id, enrollment).await
+    }
+
+    async fn enroll_kind(&self, kind: Kind, id: &str, enrollment: Value) -> Result<Value, Fault> {
+        let wrong = |error: serde_json::Error| Fault::Format(error.to_string());
+        let wanted = serde_json::from_value(enrollment).map_err(wrong)?;
+        let made = self.hub.enroll(kind, id.to_owned(), wanted, None).await?;
+        serde_json::to_value(made).map_err(wrong)
     }
 
     /// A device's twin as the device sees it: `{"desired": {…, "$version"}, "reported": {…, "$version"}}`.
@@ -188,6 +215,7 @@ impl Running {
             "ca": data.join("ca.pem"),
             "owner": data.join("owner.connection-string"),
             "page": self.page_link(),
+            "idScope": self.id_scope,
         })
         .to_string()
     }

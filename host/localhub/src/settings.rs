@@ -17,6 +17,8 @@ pub struct Settings {
     pub https_port: u16,
     /// Where the hub keeps everything; made if missing. One hub per directory.
     pub data: PathBuf,
+    /// Files with certificates of authorities that sign for devices.
+    pub device_authorities: Vec<PathBuf>,
     /// Files to serve under `/images/`.
     pub images: Option<PathBuf>,
     /// Bytes a second at which each image is sent, as over a real link; as fast as it goes otherwise.
@@ -34,6 +36,7 @@ impl Settings {
             mqtt_port: 0,
             https_port: 0,
             data: data.into(),
+            device_authorities: Vec::new(),
             images: None,
             image_rate: None,
             clock_slack: Duration::from_secs(300),

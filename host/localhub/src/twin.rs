@@ -40,7 +40,7 @@ pub struct Twin {
 }
 
 /// A change asked for by an operator; members that are `None` stay as they are.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Change {
     /// Merged into, or replacing, the tags.
     #[serde(default)]
@@ -51,7 +51,7 @@ pub struct Change {
 }
 
 /// See [`Change`].
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ChangedProperties {
     /// Merged into, or replacing, the desired properties.
     #[serde(default)]

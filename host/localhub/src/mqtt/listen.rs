@@ -69,7 +69,7 @@ async fn open(
     match handshake {
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
-            peer.certificate = certificates.and_then(|chain| chain.first()).map(ClientCertificate::of);
+            peer.certificate = certificates.and_then(ClientCertificate::of);
             serve(StreamWire::new(stream), hub, peer, stop).await;
         }
         Ok(Err(error)) => tracing::info!(peer = %peer.address, %error, "TLS handshake failed"),

@@ -13,9 +13,10 @@ use super::session::Peer;
 use super::user_name::UserName;
 use crate::clock;
 use crate::hub::Hub;
-use crate::identity::{AuthenticationKind, Name};
+use crate::identity::{AuthenticationKind, Name, Thumbprints};
 use crate::policies::Right;
 use crate::store::Record;
+use crate::tls::ClientCertificate;
 
 /// An accepted client.
 #[derive(Debug)]
@@ -34,11 +35,11 @@ pub(super) struct Refusal {
     pub(super) reason: String,
 }
 
-fn unauthorized(reason: impl Into<String>) -> Refusal {
+pub(super) fn unauthorized(reason: impl Into<String>) -> Refusal {
     Refusal { code: ReturnCode::NotAuthorized, reason: reason.into() }
 }
 
-fn unavailable(reason: impl Into<String>) -> Refusal {
+pub(super) fn unavailable(reason: impl Into<String>) -> Refusal {
     Refusal { code: ReturnCode::Unavailable, reason: reason.into() }
 }
 
@@ -67,7 +68,7 @@ pub(super) async fn log_in(hub: &Arc<Hub>, peer: &Peer, connect: &Connect) -> Re
         return Err(unavailable(format!("{name} is disabled")));
     }
     let expires = if connect.password.is_empty() {
-        by_certificate(&record, peer)?;
+        by_certificate(hub, &record, &name, peer).await?;
         None
     } else {
         Some(by_token(hub, &record, user.host, &name, &connect.password)?)
@@ -125,18 +126,32 @@ fn first_good<'a, E: std::fmt::Display>(
     Err(reason)
 }
 
-fn by_certificate(record: &Record, peer: &Peer) -> Result<(), Refusal> {
-    let authentication = &record.identity.authentication;
+async fn by_certificate(hub: &Arc<Hub>, record: &Record, name: &Name, peer: &Peer) -> Result<(), Refusal> {
     let Some(certificate) = &peer.certificate else {
         return Err(unauthorized("neither a password nor a client certificate"));
     };
-    let known = &authentication.x509_thumbprint;
-    let matches =
-        [&known.primary_thumbprint, &known.secondary_thumbprint].into_iter().flatten().any(|wanted| {
-            certificate.thumbprints().iter().any(|thumbprint| thumbprint.eq_ignore_ascii_case(wanted))
-        });
-    if authentication.kind == AuthenticationKind::SelfSigned && matches {
-        return Ok(());
+    let authentication = &record.identity.authentication;
+    let now = clock::now_seconds();
+    let proved = match authentication.kind {
+        AuthenticationKind::SelfSigned => by_thumbprint(&authentication.x509_thumbprint, certificate, now),
+        AuthenticationKind::CertificateAuthority => {
+            let authorities =
+                hub.device_authorities().await.map_err(|fault| unavailable(fault.to_string()))?;
+            certificate.check_chain(&authorities, &name.to_string(), now)
+        }
+        AuthenticationKind::Sas | AuthenticationKind::None => {
+            Err(format!("{name} does not authenticate by certificate"))
+        }
+    };
+    proved.map_err(|reason| unauthorized(format!("the client certificate of {name}: {reason}")))
+}
+
+/// A self-signed certificate counts while it is valid and its thumbprint is the registered one.
+fn by_thumbprint(known: &Thumbprints, certificate: &ClientCertificate, now: u64) -> Result<(), String> {
+    let own = certificate.thumbprints();
+    let known = [&known.primary_thumbprint, &known.secondary_thumbprint].into_iter().flatten();
+    if !known.into_iter().any(|known| own.iter().any(|own| own.eq_ignore_ascii_case(known))) {
+        return Err("its thumbprint is not a registered one".into());
     }
-    Err(unauthorized("the client certificate's thumbprint is not the registered one"))
+    certificate.check_time(now)
 }

@@ -12,6 +12,7 @@ mod login;
 mod outbox;
 mod protocol;
 mod published;
+mod registration;
 mod session;
 mod user_name;
 mod wire;

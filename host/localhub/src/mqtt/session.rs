@@ -17,8 +17,10 @@ use super::login::{Login, log_in};
 use super::outbox::Outbox;
 use super::protocol::{Connect, Packet, Protocol, ReturnCode, Step};
 use super::published::Flags;
+use super::registration;
 use super::wire::Wire;
 use crate::clock;
+use crate::dps::UserName;
 use crate::hub::Hub;
 use crate::identity::Name;
 use crate::links::{Command, QUEUE};
@@ -62,7 +64,12 @@ pub(crate) async fn serve(wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: Canc
     let mut protocol = Protocol::new();
     let first = timeout_at(peer.connect_by, first_packet(&mut wire, &mut protocol));
     let end = match first.await {
-        Ok(Ok((connect, rest))) => begin(&mut wire, protocol, hub, &peer, stop, connect, rest).await,
+        Ok(Ok((connect, rest))) => match UserName::parse(&connect.user_name) {
+            Some(user) => {
+                registration::serve(&mut wire, protocol, hub, &peer, stop, (user, connect), rest).await
+            }
+            None => begin(&mut wire, protocol, hub, &peer, stop, connect, rest).await,
+        },
         Ok(Err(end)) => end,
         Err(_elapsed) => "no CONNECT came in time".into(),
     };
@@ -236,13 +243,8 @@ impl Session {
             return Ok(());
         }
         self.deliver(wire).await?;
-        let patience = match keep_alive {
-            0 => LONGEST_SILENCE,
-            seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(LONGEST_SILENCE),
-        };
-        let token_ends = self.login.expires.map(|expires| {
-            Instant::now() + Duration::from_secs(expires.saturating_sub(clock::now_seconds()).min(1 << 30))
-        });
+        let patience = patience(keep_alive);
+        let token_ends = self.login.expires.map(ends_at);
         let mut silent_until = Instant::now() + patience;
         loop {
             tokio::select! {
@@ -344,8 +346,21 @@ impl Session {
     }
 }
 
+/// How long a client with this keep-alive, in seconds, may be silent.
+pub(super) fn patience(keep_alive: u16) -> Duration {
+    match keep_alive {
+        0 => LONGEST_SILENCE,
+        seconds => (Duration::from_secs(seconds.into()) * 3 / 2).min(LONGEST_SILENCE),
+    }
+}
+
+/// When a token ends that is good until `expires`, in seconds since the epoch.
+pub(super) fn ends_at(expires: u64) -> Instant {
+    Instant::now() + Duration::from_secs(expires.saturating_sub(clock::now_seconds()).min(1 << 30))
+}
+
 /// Waits until then; for ever if there is no then.
-async fn at(time: Option<Instant>) {
+pub(super) async fn at(time: Option<Instant>) {
     match time {
         Some(time) => sleep_until(time).await,
         None => std::future::pending().await,

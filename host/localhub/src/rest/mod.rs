@@ -7,6 +7,7 @@
 mod auth;
 mod body;
 mod devices;
+mod enrollments;
 mod events;
 mod images;
 mod json;
@@ -29,12 +30,13 @@ use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::middleware::from_fn;
 use axum::response::Response;
-use axum::routing::{any, delete, get, post};
+use axum::routing::{any, delete, get, post, put};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::devices::create;
+use self::enrollments::{groups, individual};
 pub(crate) use self::events::MOST as MOST_STREAMS;
 pub(crate) use self::json::{Json, answer};
 pub(crate) use self::listen::listen;
@@ -53,6 +55,7 @@ pub(crate) struct Service {
     pub(crate) served: Served,
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
+    pub(crate) mqtt_port: u16,
     pub(crate) web_sockets: Arc<Semaphore>,
     /// Room for streams of events.
     pub(crate) streams: Arc<Semaphore>,
@@ -96,6 +99,23 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/messages/serviceBound/feedback", get(messages::feedback))
         .route("/messages/serviceBound/feedback/{lock}", delete(messages::complete))
         .route("/messages/serviceBound/feedback/{lock}/abandon", post(messages::abandon))
+        .route("/localhub/hub", get(enrollments::hub))
+        .route("/localhub/enrollments", get(individual::list))
+        .route(
+            "/localhub/enrollments/{id}",
+            get(individual::get).put(individual::put).delete(individual::delete),
+        )
+        .route("/localhub/enrollmentGroups", get(groups::list))
+        .route("/localhub/enrollmentGroups/{id}", get(groups::get).put(groups::put).delete(groups::delete))
+        .route(
+            "/localhub/registrations/{id}",
+            get(enrollments::registration).delete(enrollments::forget_registration),
+        )
+        .route("/localhub/authorities", get(enrollments::authorities))
+        .route(
+            "/localhub/authorities/{name}",
+            put(enrollments::put_authority).delete(enrollments::delete_authority),
+        )
         .route("/localhub/images", get(served::list))
         .merge(page::routes())
         .method_not_allowed_fallback(wrong_verb)

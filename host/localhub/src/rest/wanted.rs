@@ -63,16 +63,20 @@ impl Wanted {
         let kind = match wanted.kind.as_deref() {
             Some("sas") => AuthenticationKind::Sas,
             Some("selfSigned") => AuthenticationKind::SelfSigned,
+            Some("certificateAuthority") => AuthenticationKind::CertificateAuthority,
             Some("none") => AuthenticationKind::None,
             None | Some("") if has_thumbprint => AuthenticationKind::SelfSigned,
             None | Some("") => present.map_or(AuthenticationKind::Sas, |present| present.kind),
             Some(other) => {
-                let text = format!("authentication type is sas, selfSigned or none, not {other:?}");
+                let text = format!(
+                    "authentication type is sas, selfSigned, certificateAuthority or none, not {other:?}"
+                );
                 return Err(Fault::ArgumentInvalid(text));
             }
         };
         if kind != AuthenticationKind::Sas {
             let x509_thumbprint = match present {
+                _ if kind == AuthenticationKind::CertificateAuthority => Thumbprints::default(),
                 Some(present) if !has_thumbprint => present.x509_thumbprint.clone(),
                 _ => thumbprints,
             };

@@ -5,6 +5,7 @@
 //! The calls block (a commit flushes the file), so asynchronous callers go through [`crate::hub::Hub`], which
 //! moves them to a blocking thread.
 
+mod enrollments;
 mod inbox;
 mod presence;
 mod tables;
@@ -61,6 +62,7 @@ impl Store {
         write.open_table(SETTINGS)?;
         inbox::make(&write)?;
         presence::make(&write)?;
+        enrollments::make(&write)?;
         write.commit()?;
         Ok(Self { database })
     }

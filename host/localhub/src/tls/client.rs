@@ -1,35 +1,58 @@
 //! Client certificates: any is let through TLS if its key is proved; which one counts is the registry's matter.
 //!
-//! Self-signed device certificates are known by their thumbprints (`iothub.md` §1.4), so there is no chain to
-//! build. Certificates signed by an authority of the operator's are not supported yet.
+//! A self-signed certificate is known by its thumbprint, one of an authority by its chain and its common name
+//! (`iothub.md` §1.4). Which of the two a device uses is known only when its CONNECT has told who it is, so TLS itself
+//! asks for the proof of the key alone, and the login asks the rest of [`ClientCertificate`].
 
 use std::sync::Arc;
 
-use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
-/// The thumbprints of a certificate that a client proved to hold the key of.
+use super::certificate::{self, Facts};
+
+/// The certificates of a client that proved to hold the key of the first.
 #[derive(Debug, Clone)]
 pub(crate) struct ClientCertificate {
-    thumbprints: [String; 2],
+    leaf: CertificateDer<'static>,
+    intermediates: Vec<CertificateDer<'static>>,
 }
 
 impl ClientCertificate {
-    pub(crate) fn of(certificate: &CertificateDer<'_>) -> Self {
-        let print = |algorithm| {
-            let hash = digest(algorithm, certificate);
-            hash.as_ref().iter().map(|byte| format!("{byte:02X}")).collect()
-        };
-        Self { thumbprints: [print(&SHA1_FOR_LEGACY_USE_ONLY), print(&SHA256)] }
+    /// `None` if the client showed none.
+    pub(crate) fn of(chain: &[CertificateDer<'_>]) -> Option<Self> {
+        let mut chain = chain.iter().map(|certificate| certificate.clone().into_owned());
+        let leaf = chain.next()?;
+        Some(Self { leaf, intermediates: chain.collect() })
     }
 
-    /// SHA-1 and SHA-256 in hexadecimal: the registry may hold either.
-    pub(crate) fn thumbprints(&self) -> &[String] {
-        &self.thumbprints
+    /// SHA-1 and SHA-256 in upper-case hexadecimal: the registry may hold either.
+    pub(crate) fn thumbprints(&self) -> [String; 2] {
+        certificate::thumbprints(&self.leaf)
+    }
+
+    /// Fails if the certificate is not yet, or no longer, good at `now`, in seconds since the epoch.
+    pub(crate) fn check_time(&self, now: u64) -> Result<(), String> {
+        Facts::of(&self.leaf)?.check_time(now)
+    }
+
+    /// Fails unless one of the authorities signed for it, directly or by the intermediates that the client showed, and
+    /// its common name is `name`.
+    pub(crate) fn check_chain(
+        &self,
+        authorities: &[CertificateDer<'static>],
+        name: &str,
+        now: u64,
+    ) -> Result<(), String> {
+        certificate::verify(&self.leaf, &self.intermediates, authorities, now)?;
+        let own = Facts::of(&self.leaf)?.common_name;
+        if own.as_deref() == Some(name) {
+            return Ok(());
+        }
+        Err(format!("the certificate's common name is {own:?}, not {name:?}"))
     }
 }
 

@@ -5,6 +5,7 @@
 //! of the SDKs speaks nothing else.
 
 mod authority;
+pub(crate) mod certificate;
 mod client;
 
 use std::net::IpAddr;

@@ -37,6 +37,14 @@ impl Place {
         Self { directory, hub }
     }
 
+    /// A hub that trusts an authority for its devices.
+    pub(crate) async fn with_authority(pem: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("device-ca.pem"), pem).unwrap();
+        let hub = start(&directory).await;
+        Self { directory, hub }
+    }
+
     /// Stops the hub and starts another on the same data.
     pub(crate) async fn restart(self) -> Self {
         self.hub.stop().await;
@@ -143,7 +151,9 @@ impl Place {
 }
 
 async fn start(directory: &TempDir) -> Running {
+    let authority = directory.path().join("device-ca.pem");
     let settings = Settings {
+        device_authorities: authority.exists().then_some(authority).into_iter().collect(),
         images: Some(directory.path().join("images")),
         clock_slack: Duration::ZERO,
         ..Settings::new(directory.path().join("data"))

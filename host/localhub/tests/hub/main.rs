@@ -4,6 +4,7 @@
 // The lint's own exception for tests covers test functions, not the helpers they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod certificates;
 mod client;
 mod cloud;
 mod durable;
@@ -11,6 +12,7 @@ mod events;
 mod images;
 mod methods;
 mod mqtt;
+mod provisioning;
 mod query;
 mod rest;
 mod sessions;

@@ -1,7 +1,5 @@
 //! Connecting, subscribing, publishing: who gets in, and what ends a connection.
 
-use std::sync::Arc;
-
 use reqwest::Method;
 use rumqttc::{Connect, ConnectReturnCode, LastWill, Packet, Publish, QoS, SubscribeReasonCode};
 use serde_json::json;
@@ -212,37 +210,4 @@ async fn operators_cut_and_refuse_and_disable_and_delete_devices() {
     let mut device = place.device("e").await;
     assert_eq!(place.rest(Method::DELETE, "/devices/e", None).await.0, 204);
     assert!(device.is_closed().await);
-}
-
-#[tokio::test]
-async fn a_client_certificate_is_known_by_its_thumbprint() {
-    use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-    let place = Place::new().await;
-    let made = rcgen::generate_simple_self_signed(["d".to_owned()]).unwrap();
-    let hash = ring::digest::digest(&ring::digest::SHA256, made.cert.der());
-    let thumbprint: String = hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
-    let body = json!({"deviceId": "d", "authentication":
-        {"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}}});
-    assert_eq!(place.rest(Method::PUT, "/devices/d", Some(body.clone())).await.0, 200);
-    let stranger = rcgen::generate_simple_self_signed(["d".to_owned()]).unwrap();
-    for (certificate, wanted) in
-        [(made, ConnectReturnCode::Success), (stranger, ConnectReturnCode::NotAuthorized)]
-    {
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certificate.signing_key.serialize_der()));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(place.roots())
-            .with_client_auth_cert(vec![certificate.cert.der().clone()], key)
-            .unwrap();
-        let mut device = place.dial_with(config).await;
-        let mut connect = Connect::new("d");
-        connect.set_username("localhost/d/?api-version=2021-04-12");
-        device.send(Packet::Connect(connect)).await;
-        match device.next().await {
-            Some(Packet::ConnAck(answer)) => assert_eq!(answer.code, wanted),
-            other => panic!("{other:?}"),
-        }
-    }
 }
