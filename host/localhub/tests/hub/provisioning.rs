@@ -160,7 +160,7 @@ async fn certificates_enroll_one_device_by_thumbprint_and_many_by_their_authorit
 }
 
 #[tokio::test]
-async fn a_disabled_enrollment_and_a_device_that_cannot_be_made_are_told() {
+async fn a_disabled_enrollment_is_told_and_a_removed_one_refuses() {
     let place = Place::new().await;
     let enrollment = place.enroll("enrollments/off", json!({"provisioningStatus": "disabled"})).await;
     let key = enrollment["attestation"]["symmetricKey"]["primaryKey"].as_str().unwrap();
