@@ -66,7 +66,7 @@ pub(crate) enum Attestation {
         symmetric_key: SymmetricKey,
     },
     X509 {
-        x509: X509,
+        x509: Box<X509>,
     },
 }
 
