@@ -72,13 +72,15 @@ bugs! {
     JournalFirst: "bytes are journalled before they are synced",
     FlushFailureIgnored: "a failed sync of a slot is ignored",
     OtherImageResumed: "what is there of another image counts as part of this one",
-    WriteErrorSkipped: "a piece that could not be written is skipped",
+    WriteErrorIsSize: "a piece that could not be written is taken for an image that is too large",
     LeaseIgnored: "a staging whose job has let go writes on",
+    GroupMixed: "a group is armed though a part of it is of another update",
     // Receiving.
     ChunkUnchecked: "a chunk is written without being verified",
     CopyUnchecked: "a chunk of the running slot is taken without being verified",
     FoundUnchecked: "what stands in the slot after a cut counts without being verified",
     TreeUnchecked: "the hashes of chunks are believed without the signed root",
+    AskedFromStart: "what is missing of an image is asked for from its beginning",
     // Jobs.
     ReplyBeforeStore: "a caller is told before the job is on the disk",
     JobStoreOnce: "a job whose record the disk refused goes on without it",

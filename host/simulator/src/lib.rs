@@ -15,6 +15,7 @@
 //! | [`power`] | what does a real file system leave of what was acknowledged |
 //! | [`fleet`] | how do many devices look to a hub |
 //! | [`explore`] | which lives are lived, and what came of them |
+//! | `planted` | which mistakes in the device's code are noticed |
 //!
 //! What it does not simulate: the network below the hub and the server, the plugin's own code (its steps are written
 //! again, see `world/guest.rs`), and the artifact store.
@@ -31,6 +32,9 @@ pub mod fleet;
 pub mod life;
 pub mod machine;
 pub mod plan;
+#[cfg(feature = "planted")]
+pub mod planted;
 pub mod power;
+pub mod progress;
 pub mod random;
 pub mod world;

@@ -8,7 +8,9 @@
 //! 2. What the job may have armed is given up. Where the device already runs from it, it is restarted into the good
 //!    slot first, so that the plugin never tells of an end that is not true yet.
 //! 3. *Told*. One more run is begun, in which the plugin learns of it and can report. However that one ends, the job
-//!    has ended. A run that began before the order does not count: it may know nothing of it.
+//!    has ended; but for a failure that may pass, after which it is begun again, [`TELLINGS`] times in all: a report that
+//!    one full disk refused would never be made. A run that began before the order does not count: it may know nothing
+//!    of it.
 //!
 //! Why one run more and not a call of its own: a plugin already knows how to be run again, and one that has never
 //! heard of cancelling meets refusals with a clear text and ends.
@@ -16,6 +18,19 @@
 use super::machine::{Effect, RunEnd, ready, shortened};
 use super::{Cancel, Job, State, Wake};
 use crate::planted::{self, Bug};
+
+/// How often a plugin is run to learn of it, while it fails for a reason that may pass.
+const TELLINGS: u32 = 8;
+
+/// What follows on a run of a cancelled job.
+pub(super) enum After {
+    /// It was the last one.
+    End(Job),
+    /// The plugin is still to be told.
+    Tell(Job),
+    /// It was told and could not do what it had to; it is told again, after a pause.
+    TellAgain(Job),
+}
 
 /// Whether it was cancelled, and may have ended of it.
 pub(super) fn is_cancelled(job: &Job) -> bool {
@@ -40,7 +55,9 @@ pub(super) fn order(job: Job) -> (Job, Vec<Effect>) {
 
 /// The last run begins: its plugin is told.
 pub(super) fn told(job: Job) -> Job {
-    Job { cancel: Some(Cancel::Told), ..job }
+    // What was tried before the order does not count.
+    let attempt = if job.cancel == Some(Cancel::Told) { job.attempt } else { 0 };
+    Job { cancel: Some(Cancel::Told), attempt, ..job }
 }
 
 /// What was armed is given up.
@@ -56,8 +73,8 @@ pub(super) fn reverted(job: Job, boot_id: String, on_trial: bool) -> (Job, Vec<E
     (Job { state, ..job }, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
 }
 
-/// The job after this run, and whether that was its last; if not, it is still to be told.
-pub(super) fn run_ended(job: Job, end: &RunEnd) -> (Job, bool) {
+/// The job after this run.
+pub(super) fn run_ended(job: Job, end: &RunEnd) -> After {
     let trouble = match end {
         RunEnd::Transient(why) | RunEnd::Permanent(why) | RunEnd::Trapped(why) => Some(shortened(why)),
         RunEnd::TimedOut => {
@@ -65,8 +82,13 @@ pub(super) fn run_ended(job: Job, end: &RunEnd) -> (Job, bool) {
         }
         _ => job.trouble.clone(),
     };
-    let last = job.cancel == Some(Cancel::Told);
-    (Job { attempt: 0, trouble, ..job }, last)
+    match job.cancel {
+        Some(Cancel::Told) if matches!(end, RunEnd::Transient(_)) && job.attempt < TELLINGS => {
+            After::TellAgain(Job { trouble, ..job })
+        }
+        Some(Cancel::Told) => After::End(Job { attempt: 0, trouble, ..job }),
+        _ => After::Tell(Job { attempt: 0, trouble, ..job }),
+    }
 }
 
 impl Job {

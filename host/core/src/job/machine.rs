@@ -19,7 +19,7 @@ use semver::Version;
 use serde_json::Value;
 
 use super::backoff::{Backoff, milliseconds};
-use super::cancel::{self, is_cancelled};
+use super::cancel::{self, After, is_cancelled};
 use super::{Before, Boot, Checkpoint, Ended, Job, State, Wake};
 use crate::planted::{self, Bug};
 
@@ -201,8 +201,12 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
         }
         (State::Running { .. }, RunEnded { end, .. }) if is_cancelled(&job) => {
             match cancel::run_ended(job, &end) {
-                (job, true) => finish(job, Ended::Cancelled, moment),
-                (job, false) => (ready(job, Wake::Interrupted), vec![Effect::Store]),
+                After::End(job) => finish(job, Ended::Cancelled, moment),
+                After::Tell(job) => (ready(job, Wake::Interrupted), vec![Effect::Store]),
+                After::TellAgain(job) => {
+                    let pause = milliseconds(settings.backoff.pause(job.attempt, moment.random));
+                    wait(job, pause, Wake::Interrupted, moment)
+                }
             }
         }
         (State::Restarting { boot_id: asked, .. }, Booted { boot_id, .. })

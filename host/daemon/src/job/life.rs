@@ -297,7 +297,7 @@ impl Seat {
                     (end, _) => end,
                 };
                 log(&end);
-                let wanted = if end == RunEnd::Restart { self.jobs.armed(&self.id).await } else { None };
+                let wanted = if end == RunEnd::Restart { self.wanted().await } else { None };
                 Event::RunEnded { end, wanted }
             }
             None => {
@@ -305,6 +305,18 @@ impl Seat {
                 let _ = task.await;
                 tracing::warn!("the run did not stop in time and was cut; it goes on after the next start");
                 Event::Cut
+            }
+        }
+    }
+
+    /// The slot that is expected to run after the restart that the job asks for. Where the boot loader's record cannot be
+    /// read it is the one that the job has noted: "any will do" would tell it of a trial that may not have been.
+    async fn wanted(&self) -> Option<String> {
+        match self.jobs.armed(&self.id).await {
+            Ok(armed) => armed,
+            Err(error) => {
+                tracing::error!(error, "the armed slot is not known");
+                self.job.lock().await.armed.clone()
             }
         }
     }

@@ -372,9 +372,9 @@ impl Shared {
         Event::Booted { boot_id: self.settings.boot_id.clone(), running, expected }
     }
 
-    pub(super) async fn armed(&self, id: &JobId) -> Option<String> {
+    pub(super) async fn armed(&self, id: &JobId) -> Result<Option<String>, String> {
         let (slots, id) = (Arc::clone(&self.slots), id.clone());
-        blocking(move || slots.armed(id.as_str())).await.unwrap_or_default()
+        blocking(move || slots.armed(id.as_str())).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
     /// Gives up the trial of a slot; whether the device runs from it.

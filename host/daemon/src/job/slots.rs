@@ -6,8 +6,8 @@ use crate::flash::Flash;
 pub trait Slots: Send + Sync + 'static {
     /// The slot that runs; empty where there are none.
     fn running(&self) -> String;
-    /// The slot for which this job has armed a trial boot.
-    fn armed(&self, job: &str) -> Option<String>;
+    /// The slot for which this job has armed a trial boot; an error where that cannot be read.
+    fn armed(&self, job: &str) -> Result<Option<String>, String>;
     /// Whether the slot that was wanted runs now.
     fn boot_expected(&self, wanted: &str) -> bool;
     /// Whether the image in this slot runs and boots for good.
@@ -27,11 +27,8 @@ impl Slots for Flash {
         })
     }
 
-    fn armed(&self, job: &str) -> Option<String> {
-        self.armed(job).unwrap_or_else(|error| {
-            tracing::error!(%error, "the armed slot is not known");
-            None
-        })
+    fn armed(&self, job: &str) -> Result<Option<String>, String> {
+        self.armed(job).map_err(|error| error.to_string())
     }
 
     fn boot_expected(&self, wanted: &str) -> bool {
@@ -65,8 +62,8 @@ impl Slots for NoSlots {
         String::new()
     }
 
-    fn armed(&self, _: &str) -> Option<String> {
-        None
+    fn armed(&self, _: &str) -> Result<Option<String>, String> {
+        Ok(None)
     }
 
     fn boot_expected(&self, _: &str) -> bool {

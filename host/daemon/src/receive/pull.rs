@@ -3,7 +3,10 @@
 //! Bytes are put together to chunks in the buffer that goes to the disk: this is the only copy of them that is made. What
 //! is left of a chunk when an answer breaks off stays in it, and the next request begins behind it.
 
-use hotshoe_core::image::{CHUNK, Runs};
+use hotshoe_core::{
+    image::{CHUNK, Runs},
+    planted::{self, Bug},
+};
 use tokio::time::Instant;
 
 use super::{
@@ -24,7 +27,8 @@ impl Session<'_> {
         };
         let from = self.resume(ask.run.start);
         let to = Some(wanted.end).filter(|end| length.is_some_and(|length| *end < length));
-        let opened = self.unless_cancelled(source.open(Part::Image, from, to)).await??;
+        let asked = if planted::on(Bug::AskedFromStart) { 0 } else { from };
+        let opened = self.unless_cancelled(source.open(Part::Image, asked, to)).await??;
         let length = self.agree(&opened, length)?;
         // A length that nobody knew until now is shorter than the slot.
         let mut until = length.map_or(u64::MAX, |length| wanted.end.min(length));

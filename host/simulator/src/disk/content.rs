@@ -87,12 +87,15 @@ impl Content {
     /// Flips a bit on the medium, seen at once.
     pub fn rot(&mut self, random: &mut Random) {
         let at = random.below(self.kept.len() as u64) as usize;
-        let bit = 1 << random.below(8);
-        for bytes in [&mut self.kept, &mut self.shown] {
-            if let Some(byte) = Arc::make_mut(bytes).get_mut(at) {
-                *byte ^= bit;
-            }
-        }
+        self.flip(at, random.below(8) as u32);
+    }
+
+    /// Flips this bit on the medium, seen at once. False where there is no such byte.
+    pub fn flip(&mut self, at: usize, bit: u32) -> bool {
+        [&mut self.kept, &mut self.shown].into_iter().fold(false, |_, bytes| {
+            let byte = Arc::make_mut(bytes).get_mut(at);
+            byte.map(|byte| *byte ^= 1 << bit).is_some()
+        })
     }
 
     /// What a power cut leaves.
@@ -148,7 +151,9 @@ fn survive(bytes: &mut Vec<u8>, change: &Change, loss: Loss, random: &mut Random
             && loss.keeps_bytes(random)
         {
             let torn = if loss == Loss::Torn && random.one_in(3) {
-                random.below(length as u64) as usize
+                // Often early: what begins a sector is what most is read from.
+                let most = if random.one_in(2) { length } else { length.min(48) };
+                random.below(most as u64) as usize
             } else {
                 length
             };

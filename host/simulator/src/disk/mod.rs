@@ -185,7 +185,8 @@ impl Volume for SimulatedVolume {
     }
 
     fn hint(&self, hint: Hint) {
-        if hint == Hint::Forget {
+        let kept = self.path.ends_with(".img") && self.machine.with(|state| state.world.cached);
+        if hint == Hint::Forget && !kept {
             let id = self.id;
             self.machine.hint(|disk| disk.file_mut(id).forget());
         }

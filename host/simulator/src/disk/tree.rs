@@ -66,6 +66,19 @@ impl Tree {
         self.sync_folder(folder);
     }
 
+    /// Flips a bit of the file at a path, on the medium. False where there is none.
+    pub fn flip(&mut self, path: &[&str], at: usize, bit: u32) -> bool {
+        let mut folder = 0;
+        for name in path {
+            match self.entry(folder, name) {
+                Some(Entry::Folder(id)) => folder = id,
+                Some(Entry::File(id)) => return self.file_mut(id).flip(at, bit),
+                None => return false,
+            }
+        }
+        false
+    }
+
     /// What a name stands for.
     pub fn entry(&self, folder: FolderId, name: &str) -> Option<Entry> {
         self.folders.get(folder)?.shown.get(name).copied()

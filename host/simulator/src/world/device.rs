@@ -12,7 +12,7 @@ use hotshoe_core::{
 };
 use hotshoed::{
     disk::Folder,
-    flash::{Flash, boot::boot},
+    flash::boot::boot,
     hub::{Outbox, Work},
     job::{CancelError, Doing, Guests, JobId, JobSettings, JobSpec, Jobs, Restart, Stand},
     state::StateDir,
@@ -21,7 +21,7 @@ use semver::Version;
 use tokio::{runtime::Builder, task::yield_now, time::Instant};
 
 use super::{
-    Answer, Character, World,
+    Answer, Cancelled, Character, World,
     guest::{Updater, input},
     judge,
 };
@@ -170,7 +170,7 @@ impl Restart for Button {
                 || "init is asked for a restart".to_owned(),
                 |state| {
                     state.restart = true;
-                    Vec::new()
+                    state.unkept_wish().into_iter().collect()
                 },
             );
             Ok(())
@@ -207,7 +207,7 @@ fn open(machine: &Machine) -> Result<(Jobs, Outbox), String> {
     let state = StateDir::of(root);
     let outbox = state.subdirectory("hub").map_err(|error| text(&error))?;
     let outbox = Outbox::open(outbox).map_err(|error| text(&error))?;
-    let flash = Flash::open(folder, world.slots()).map_err(|error| text(&error))?;
+    let flash = world.flash(folder).map_err(|error| text(&error))?;
     let jobs = state.subdirectory("jobs").map_err(|error| text(&error))?;
     let jobs = Jobs::new(settings(machine), jobs, outbox.clone(), Arc::new(flash.clone()));
     let updater = Updater { machine: machine.clone(), world, flash, outbox: outbox.clone() };
@@ -284,9 +284,10 @@ async fn host(machine: &Machine) -> Process {
 /// The operator orders, again and again until an answer is heard.
 async fn order(machine: &Machine, world: &World, jobs: &Jobs, plugin: &PluginName, number: usize) {
     let Some(image) = world.orders.get(number) else { return };
+    let ticket = machine.with(super::State::ticket);
     let spec = JobSpec {
         kind: "update".to_owned(),
-        input: input(number, *image),
+        input: input(number, *image, ticket),
         lane: Some("firmware".to_owned()),
     };
     match jobs.accept(plugin, &VERSION, spec).await {
@@ -298,41 +299,35 @@ async fn order(machine: &Machine, world: &World, jobs: &Jobs, plugin: &PluginNam
             );
             accepted.start();
         }
-        Err(Refusal::LaneTaken { .. }) => {
-            // Of an order whose answer was never heard, or of the one before: only the first says that all is well.
-            let earlier = jobs
-                .list()
-                .iter()
-                .any(|job| machine.with(|state| state.hub.promised(&job.id)) && !is_over(&job.state));
-            if !earlier {
+        // By the job of an order whose answer was never heard, or of the one before: only the first says that all is well.
+        Err(Refusal::LaneTaken { holder, .. }) => {
+            if machine.with(|state| state.order_of(&holder)) == Some(number as u64) {
                 machine
                     .tell(|| format!("order {number} is held"), |state| state.answered(number, Answer::Held));
             }
         }
         // The disk refused: ordered again at the next turn.
-        Err(Refusal::Rejected(Rejection::Other(_))) => {}
+        Err(Refusal::Rejected(Rejection::Other(_))) => machine.with(|state| state.refused(ticket)),
         Err(other) => machine.violate(format!("an order was refused: {other}")),
     }
 }
 
 async fn cancel(machine: &Machine, jobs: &Jobs, id: &JobId) {
-    match jobs.cancel(id).await {
-        Ok(_) | Err(CancelError::Ended { .. } | CancelError::Confirmed { .. } | CancelError::Unknown(_)) => {
-            machine.tell(
-                || format!("job {id} is cancelled, or it is too late"),
-                |state| {
-                    state.hub.cancelled = true;
-                    Vec::new()
-                },
-            )
+    let answer = match jobs.cancel(id).await {
+        Ok(_) => Cancelled::Taken(id.clone()),
+        Err(CancelError::Ended { .. } | CancelError::Confirmed { .. } | CancelError::Unknown(_)) => {
+            Cancelled::TooLate
         }
         // The disk refused: again at the next turn.
-        Err(error) => machine.note(|| format!("the job was not cancelled: {error}")),
-    }
-}
-
-fn is_over(state: &str) -> bool {
-    matches!(state, "done" | "failed" | "cancelled")
+        Err(error) => return machine.note(|| format!("the job was not cancelled: {error}")),
+    };
+    machine.tell(
+        || format!("the cancel of job {id} is answered: {answer:?}"),
+        |state| {
+            state.hub.cancelled = Some(answer.clone());
+            Vec::new()
+        },
+    );
 }
 
 /// Carries the outbox to the hub, over a link that may be lost.

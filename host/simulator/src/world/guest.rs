@@ -3,42 +3,59 @@
 //! The plugin itself is a component and would cost an engine for each of a million lives. What is kept of it is what
 //! matters for cuts: which calls are made in which order, what is stored between them, which errors are tried again,
 //! and who is blamed for a boot that fell back.
+//!
+//! How the bytes come into the slot is in [`fill`](super::fill).
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use hotshoe_core::policy::Unsigned;
 use hotshoed::{
-    flash::{Flash, FlashError, Staging},
+    flash::{Content, Flash, FlashError},
     hub::Outbox,
     job::{ActError, Adoption, Checkpoint, Doing, Guest, JobRun, RunEnd, Wake},
-    receive::{self, ReceiveError, Receiver, Source},
 };
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
-use super::{
-    Character, Image, World,
-    server::{Server, settings},
-};
+use super::{Character, Image, World};
 use crate::machine::Machine;
 
 /// How often the trial of one update is armed at most.
 const TRIALS: u32 = 3;
 /// How many runs in a row may end badly before the update has failed.
 const ATTEMPTS: u32 = 8;
-/// How many bytes the server sends at a time.
-const PIECE: usize = 1024;
+/// How often images are received anew after what was read back was not what was promised.
+const ANEW: u32 = 1;
 
 /// How far the update has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Step {
     Begun,
-    Staging { slot: String },
-    Booting { slot: String, trials: u32 },
-    Confirming { slot: String, trials: u32 },
-    FellBack { slot: String },
+    /// By way of the store, as far as the plugin is concerned.
+    Staging {
+        slot: String,
+    },
+    /// Straight into the slots.
+    Receiving {
+        slot: String,
+        anew: u32,
+    },
+    Sealing {
+        slot: String,
+        anew: u32,
+    },
+    Booting {
+        slot: String,
+        trials: u32,
+    },
+    Confirming {
+        slot: String,
+        trials: u32,
+    },
+    FellBack {
+        slot: String,
+    },
 }
 
 enum Next {
@@ -47,7 +64,7 @@ enum Next {
 }
 
 /// Why a run came to nothing.
-struct Trouble {
+pub(super) struct Trouble {
     words: String,
     transient: bool,
 }
@@ -57,8 +74,12 @@ impl Trouble {
         Trouble { transient: !matches!(error, ActError::Cancelled(_)), words: error.to_string() }
     }
 
-    fn passing(error: &dyn std::fmt::Display) -> Trouble {
+    pub(super) fn passing(error: &dyn std::fmt::Display) -> Trouble {
         Trouble { words: error.to_string(), transient: true }
+    }
+
+    fn lasting(words: impl Into<String>) -> Trouble {
+        Trouble { words: words.into(), transient: false }
     }
 }
 
@@ -92,32 +113,69 @@ impl Guest for Updater {
     }
 }
 
-/// What an order says.
-pub(super) fn input(order: usize, image: usize) -> Value {
-    json!({ "order": order, "image": image })
+/// What an order says; the ticket is another one each time that it is given.
+pub(super) fn input(order: usize, image: usize, ticket: u64) -> Value {
+    json!({ "order": order, "image": image, "ticket": ticket })
 }
 
 impl Updater {
     async fn update(&self, run: JobRun) -> RunEnd {
-        let number = |name: &str| run.input.get(name).and_then(Value::as_u64).unwrap_or_default() as usize;
-        let Some(image) = self.world.images.get(number("image")) else {
+        let number = |name: &str| run.input.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let Some(image) = self.world.images.get(number("image") as usize) else {
             return RunEnd::Permanent("there is no such image".to_owned());
         };
-        let mut step = run.checkpoint.as_ref().and_then(|kept| serde_json::from_slice(&kept.bytes).ok());
-        let update = Update { host: self, run: &run, order: number("order"), image };
+        let checkpoint = run.checkpoint.as_ref().map(|kept| kept.bytes.as_slice());
+        let mut step = checkpoint.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        let mut wrong = self.machine.with(|state| state.begins(&run.id, number("ticket"), checkpoint));
+        wrong.extend(self.told_falsely(&run, step.as_ref()));
+        wrong.into_iter().for_each(|wrong| self.machine.violate(wrong));
+        if self.world.meddled {
+            self.meddle();
+        }
+        let update = Update { host: self, run: &run, order: number("order") as usize, image };
+        if run.handle.is_cancelled() {
+            return update.cancelled().await;
+        }
         match update.go(&mut step).await {
             Ok(end) => end,
+            // Cancelled meanwhile: the next run tells, once what was armed is given up.
+            Err(_) if run.handle.is_cancelled() => RunEnd::Suspended,
             Err(trouble) if trouble.transient && run.attempt < ATTEMPTS => RunEnd::Transient(trouble.words),
             Err(trouble) => update.failed(step.as_ref(), trouble).await,
         }
     }
+
+    /// What is wrong with what the host says of the restart.
+    fn told_falsely(&self, run: &JobRun, step: Option<&Step>) -> Option<String> {
+        let (Wake::Restarted(boot), Some(Step::Booting { slot, .. })) = (&run.wake, step) else {
+            return None;
+        };
+        let running = self.machine.with(|state| state.running.clone());
+        (boot.expected && running != *slot).then(|| {
+            format!("job {} is told that slot {slot} runs as it wished, and slot {running} does", run.id)
+        })
+    }
+
+    /// Another plugin asks for what it must not have. It lets go of what it gets.
+    fn meddle(&self) {
+        const MEDDLER: &str = "meddler";
+        let Some(foreign) = self.world.images.first().and_then(|image| image.pieces.first()) else { return };
+        let slots = self.flash.slots().unwrap_or_default();
+        for slot in slots.iter().filter(|slot| slot.running || slot.good || slot.trial) {
+            let staging = self.flash.stage(&slot.name, &foreign.digest, MEDDLER, Unsigned::Digest);
+            if let Ok(mut staging) = staging {
+                let _ = staging.append(b"something else");
+            }
+        }
+        self.flash.release(MEDDLER);
+    }
 }
 
-struct Update<'run> {
-    host: &'run Updater,
-    run: &'run JobRun,
+pub(super) struct Update<'run> {
+    pub(super) host: &'run Updater,
+    pub(super) run: &'run JobRun,
+    pub(super) image: &'run Image,
     order: usize,
-    image: &'run Image,
 }
 
 impl Update<'_> {
@@ -131,6 +189,8 @@ impl Update<'_> {
                 }
                 Some(Step::Begun) => self.choose().await?,
                 Some(Step::Staging { slot }) => self.stage(slot).await?,
+                Some(Step::Receiving { slot, anew }) => self.receive(slot, anew).await?,
+                Some(Step::Sealing { slot, anew }) => self.seal(slot, anew).await?,
                 Some(Step::Booting { slot, trials }) => self.boot(slot, trials).await?,
                 Some(Step::Confirming { slot, trials }) => self.confirm(slot, trials).await?,
                 Some(Step::FellBack { slot }) => {
@@ -145,9 +205,6 @@ impl Update<'_> {
                     *at = Some(step);
                 }
             }
-            if self.run.handle.is_cancelled() {
-                return Err(Trouble { words: "an operator cancelled it".to_owned(), transient: false });
-            }
             if self.run.handle.should_suspend() {
                 return Ok(RunEnd::Suspended);
             }
@@ -157,66 +214,97 @@ impl Update<'_> {
     async fn choose(&self) -> Result<Next, Trouble> {
         let slots = self.host.flash.slots()?;
         let spare = slots.into_iter().find(|slot| !slot.running);
-        let slot = spare.ok_or_else(|| Trouble { words: "no spare slot".to_owned(), transient: false })?.name;
+        let spare = spare.ok_or_else(|| Trouble::lasting("no spare slot"))?.name;
+        let slot = spare.split('/').next().unwrap_or_default().to_owned();
+        if self.is_streamed() {
+            return Ok(Next::Step(Step::Receiving { slot, anew: 0 }));
+        }
         self.tell("applying", Some(&slot)).await?;
         Ok(Next::Step(Step::Staging { slot }))
     }
 
-    /// From the server to the slot, from where it was left.
+    /// From the store to the slot, from where it was left.
     async fn stage(&self, slot: String) -> Result<Next, Trouble> {
-        let mut staging =
-            self.host.flash.stage(&slot, &self.image.digest, self.run.id.as_str(), Unsigned::Digest)?;
-        if self.host.world.streamed {
-            staging = self.receive(staging).await?;
-        }
-        while (staging.written() as usize) < self.image.bytes.len() {
-            let from = staging.written() as usize;
-            let broken = self.host.machine.with(|state| state.world.flaky && state.random.one_in(8));
-            if broken {
-                return Err(Trouble::passing(&"the server broke off"));
-            }
-            let piece = self.image.served(from, PIECE);
-            self.host.machine.with(|state| state.served += piece.len() as u64);
-            staging.append(&piece)?;
-            tokio::task::yield_now().await;
-        }
+        let mut staging = self.open(&slot, 0)?;
+        staging = self.fill(staging, 0).await?;
+        self.be_hasty(&slot);
         staging.seal(&self.image.version)?;
         self.tell("restarting", Some(&slot)).await?;
         Ok(Next::Step(Step::Booting { slot, trials: 0 }))
     }
 
-    /// From the servers to the slot by the host's receiver, chunk by chunk.
-    async fn receive(&self, staging: Staging) -> Result<Staging, Trouble> {
-        let image = receive::Image {
-            digest: self.image.digest.clone(),
-            length: Some(self.image.bytes.len() as u64),
-            root: Some(self.image.digest.clone()),
-            outboard: true,
-            zstd: false,
-        };
-        let server = |name, image: Image| -> Arc<dyn Source> {
-            Arc::new(Server { machine: self.host.machine.clone(), image, name })
-        };
-        let mut sources = vec![server("server", self.image.clone())];
-        if self.host.world.mirrored {
-            sources.insert(0, server("server with a wrong byte", self.image.clone().corrupt()));
+    /// From the servers into the slots, one after the other; all but the last one are sealed.
+    async fn receive(&self, slot: String, anew: u32) -> Result<Next, Trouble> {
+        let names = self.host.world.names(&slot);
+        for (number, name) in names.iter().enumerate() {
+            if self.run.handle.should_suspend() {
+                return Ok(Next::End(RunEnd::Suspended));
+            }
+            let mut staging = self.open(name, number)?;
+            if !self.is_sealed(name, number)? {
+                staging = self.fill(staging, number).await?;
+            }
+            if number + 1 < names.len()
+                && let Some(next) = self.unless_wrong(staging.seal(&self.image.version), &slot, anew).await?
+            {
+                return Ok(next);
+            }
+            self.be_hasty(&slot);
         }
-        let staging = Arc::new(Mutex::new(staging));
-        let receiver = Receiver::new(settings());
-        let cancel = CancellationToken::new();
-        let received = receiver.receive(Arc::clone(&staging), &image, &sources, &|_, _| {}, &cancel).await;
-        match received {
-            Ok(_) => {}
-            Err(ReceiveError::Flash(error)) => return Err(error.into()),
-            Err(error) => return Err(Trouble::passing(&error)),
+        self.tell("applying", Some(&slot)).await?;
+        Ok(Next::Step(Step::Sealing { slot, anew }))
+    }
+
+    async fn seal(&self, slot: String, anew: u32) -> Result<Next, Trouble> {
+        let names = self.host.world.names(&slot);
+        if let Some((number, last)) = names.iter().enumerate().next_back() {
+            let mut staging = self.open(last, number)?;
+            if let Some(next) = self.unless_wrong(staging.seal(&self.image.version), &slot, anew).await? {
+                return Ok(next);
+            }
         }
-        let staging = Arc::into_inner(staging).and_then(|staging| staging.into_inner().ok());
-        staging.ok_or_else(|| Trouble::passing(&"the receiver holds the slot"))
+        self.tell("restarting", Some(&slot)).await?;
+        Ok(Next::Step(Step::Booting { slot, trials: 0 }))
+    }
+
+    /// What was read back and is not what was promised is received anew, not for ever.
+    async fn unless_wrong(
+        &self,
+        sealed: Result<(), FlashError>,
+        slot: &str,
+        anew: u32,
+    ) -> Result<Option<Next>, Trouble> {
+        match sealed {
+            Ok(()) => Ok(None),
+            Err(error @ (FlashError::DigestMismatch { .. } | FlashError::NotSealed(_))) => {
+                if anew >= ANEW {
+                    return Err(Trouble::lasting(error.to_string()));
+                }
+                self.tell("downloading", None).await?;
+                Ok(Some(Next::Step(Step::Receiving { slot: slot.to_owned(), anew: anew + 1 })))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether a run before came so far.
+    fn is_sealed(&self, name: &str, number: usize) -> Result<bool, Trouble> {
+        let digest = self.image.pieces.get(number).map(|piece| &piece.digest);
+        Ok(self.host.flash.slots()?.iter().any(|slot| {
+            slot.name == name && slot.content == Content::Sealed && slot.digest.as_ref() == digest
+        }))
+    }
+
+    /// Arms the slot before its time, as a plugin might that was written in a hurry. Where it may, it may.
+    fn be_hasty(&self, slot: &str) {
+        if self.host.world.hasty && self.host.flash.activate(slot, self.run.id.as_str()).is_ok() {
+            self.host.machine.note(|| format!("slot {slot} is armed before its time"));
+        }
     }
 
     async fn boot(&self, slot: String, trials: u32) -> Result<Next, Trouble> {
         let slots = self.host.flash.slots()?;
-        let found = slots.iter().find(|info| info.name == slot);
+        let found = slots.iter().find(|info| info.belongs_to(&slot));
         if found.is_some_and(|info| info.running) {
             return Ok(Next::Step(Step::Confirming { slot, trials }));
         }
@@ -241,7 +329,7 @@ impl Update<'_> {
             return Ok(Next::Step(Step::Booting { slot, trials }));
         }
         if self.image.character == Character::FailsItsTest {
-            return Err(Trouble { words: "the new image fails its self-test".to_owned(), transient: false });
+            return Err(Trouble::lasting("the new image fails its self-test"));
         }
         let flash = self.host.flash.clone();
         let act = self.run.handle.confirm(async move { flash.confirm() }).await;
@@ -250,12 +338,23 @@ impl Update<'_> {
         Ok(Next::End(RunEnd::Done(json!({ "slot": slot, "version": self.image.version }))))
     }
 
+    /// Ends a job that an operator has cancelled; the host has given up what was armed.
+    async fn cancelled(&self) -> RunEnd {
+        match self.tell("cancelled", None).await {
+            Ok(()) => RunEnd::Done(json!("cancelled")),
+            Err(trouble) => RunEnd::Transient(trouble.words),
+        }
+    }
+
     async fn failed(&self, at: Option<&Step>, trouble: Trouble) -> RunEnd {
         self.host.machine.note(|| format!("the update has failed: {}", trouble.words));
         let mut tried = None;
         if let Some(Step::Booting { slot, .. } | Step::Confirming { slot, .. }) = at {
             let _ = self.host.flash.revert();
             tried = Some(slot.as_str());
+        }
+        if self.host.world.meddled {
+            self.host.meddle();
         }
         match self.tell("failed", tried).await {
             // The twin would say for ever what was true before.
@@ -268,18 +367,23 @@ impl Update<'_> {
         let bytes = serde_json::to_vec(step).map_err(|error| Trouble::passing(&error))?;
         let words = format!("{step:?}");
         let phase = words.split([' ', '{']).next().unwrap_or_default().to_lowercase();
+        self.host.machine.with(|state| state.saves(&self.run.id, &bytes));
         let saved = self.run.handle.save(Checkpoint { phase, schema: 1, bytes }).await;
-        saved.map_err(|error| Trouble::passing(&error))
+        saved.map_err(|error| Trouble::passing(&error))?;
+        self.host.machine.with(super::State::saved);
+        Ok(())
     }
 
     async fn tell(&self, status: &str, slot: Option<&str>) -> Result<(), Trouble> {
-        let words = json!({ "firmware": {
+        let firmware = json!({
             "order": self.order, "status": status, "version": self.image.version, "slot": slot,
-        } });
+        });
+        self.host.machine.with(|state| state.reports(&firmware));
+        let words = json!({ "firmware": firmware });
         self.host.outbox.patch(words).await.map_err(|error| Trouble::passing(&error))
     }
 
     fn runs(&self, slot: &str) -> Result<bool, Trouble> {
-        Ok(self.host.flash.slots()?.iter().any(|it| it.name == slot && it.running))
+        Ok(self.host.flash.slots()?.iter().any(|it| it.belongs_to(slot) && it.running))
     }
 }

@@ -18,6 +18,15 @@ pub enum Answer {
     Held,
 }
 
+/// What came of a cancel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// This job is promised to end as cancelled.
+    Taken(JobId),
+    /// It has ended, or is confirmed.
+    TooLate,
+}
+
 /// Something that the operator wants.
 #[derive(Clone, Debug)]
 pub struct Order {
@@ -35,8 +44,8 @@ pub struct Hub {
     twin: Arc<Value>,
     /// How many patches have arrived.
     pub patches: u32,
-    /// Whether the operator was told that the job is cancelled, or that it is too late.
-    pub cancelled: bool,
+    /// What the operator was told who cancelled the first job.
+    pub cancelled: Option<Cancelled>,
 }
 
 impl Hub {
@@ -47,7 +56,7 @@ impl Hub {
             orders: orders.iter().map(order).collect(),
             twin: Arc::new(Value::Object(Default::default())),
             patches: 0,
-            cancelled: false,
+            cancelled: None,
         }
     }
 
@@ -70,7 +79,8 @@ impl Hub {
 impl State {
     /// A patch of the reported properties arrives; returns what is wrong with that.
     pub fn hear(&mut self, patch: &Value) -> Vec<String> {
-        let wrong = self.false_reports(patch);
+        let mut wrong = self.false_reports(patch);
+        wrong.extend(self.unsaid(patch));
         self.hub.merge(patch);
         wrong
     }
@@ -83,6 +93,9 @@ impl State {
         };
         if let Some(order) = self.hub.orders.get_mut(number) {
             order.answer = answer;
+        }
+        if number > 0 {
+            self.rot();
         }
         wrong.into_iter().collect()
     }
@@ -98,7 +111,8 @@ impl Hub {
 impl State {
     /// The job that the operator wants cancelled now.
     pub fn to_cancel(&self) -> Option<JobId> {
-        let due = self.world.cancel.is_some_and(|after| self.hub.patches >= after) && !self.hub.cancelled;
+        let due =
+            self.world.cancel.is_some_and(|after| self.hub.patches >= after) && self.hub.cancelled.is_none();
         self.hub.orders.iter().filter(|_| due).find_map(|order| match &order.answer {
             Answer::Accepted(id) => Some(id.clone()),
             _ => None,

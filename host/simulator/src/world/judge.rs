@@ -9,7 +9,7 @@ use hotshoe_core::job::JobId;
 use hotshoed::{disk::Folder, flash::boot, state::StateDir};
 use serde_json::Value;
 
-use super::{Answer, Character, State};
+use super::{Answer, Cancelled, Character, State};
 use crate::{
     disk::Loss,
     machine::Machine,
@@ -101,6 +101,34 @@ impl State {
         (!same).then(|| format!("job {id} is promised, and a power cut could still lose it"))
     }
 
+    /// What is wrong with asking for a restart now.
+    pub(super) fn unkept_wish(&self) -> Option<String> {
+        let machine = Machine::new(self.at_worst(), Vec::new());
+        let jobs = StateDir::of(machine.root().folder("jobs").ok()?);
+        let kept = |name: &String| jobs.read::<Value>(name).ok().flatten();
+        let wished =
+            jobs.names().ok()?.iter().filter_map(kept).any(|job| job.pointer("/state/restarting").is_some());
+        (!wished)
+            .then(|| "jobs: a restart is asked for, and after a power cut none would know of it".to_owned())
+    }
+
+    /// Which order a job carries out, as its file says now.
+    pub(super) fn order_of(&self, job: &JobId) -> Option<u64> {
+        let machine = Machine::new(self.clone(), Vec::new());
+        let jobs = StateDir::of(machine.root().folder("jobs").ok()?);
+        jobs.read::<Value>(job.as_str()).ok()??.pointer("/input/order")?.as_u64()
+    }
+
+    /// How a job has ended, as the disk knows it: `done`, `failed` or `cancelled`.
+    fn outcome(&self, id: &JobId) -> Option<String> {
+        let job = self.kept_value("jobs", id.as_str())?;
+        match job.pointer("/state/ended/outcome")? {
+            Value::String(outcome) => Some(outcome.clone()),
+            Value::Object(outcome) => outcome.keys().next().cloned(),
+            _ => None,
+        }
+    }
+
     /// A state file as it would be read after a power cut.
     fn kept_value(&self, folder: &str, name: &str) -> Option<Value> {
         let machine = Machine::new(self.at_worst(), Vec::new());
@@ -132,10 +160,6 @@ pub fn at_the_end(state: &State, seed: &Seed) -> Vec<String> {
     }
     let boots = state.image_in(&slot).map(|image| image.version.clone()).unwrap_or_default();
     jobs(state, &mut wrong);
-    if state.world.cancel.is_some() {
-        // How a cancelled update is told of is its plugin's affair, as far as it comes to that.
-        return wrong;
-    }
     twin(state, &slot, &boots, seed, &mut wrong);
     wrong
 }
@@ -146,11 +170,14 @@ fn jobs(state: &State, wrong: &mut Vec<String>) {
             Answer::None => wrong.push(format!("order {number} was never answered")),
             Answer::Held => {}
             Answer::Accepted(id) => {
-                let ended = state
-                    .kept_value("jobs", id.as_str())
-                    .and_then(|job| job.pointer("/state/ended").cloned());
-                if ended.is_none() {
+                let Some(outcome) = state.outcome(id) else {
                     wrong.push(format!("job {id} was promised and has not ended, as far as the disk knows"));
+                    continue;
+                };
+                if state.hub.cancelled == Some(Cancelled::Taken(id.clone())) && outcome != "cancelled" {
+                    wrong.push(format!(
+                        "job {id} was cancelled, as the operator was told, and ended with {outcome}"
+                    ));
                 }
             }
         }
@@ -173,7 +200,14 @@ fn twin(state: &State, slot: &str, boots: &str, seed: &Seed, wrong: &mut Vec<Str
     }
     let runs = boots == image.version;
     let is_well = status == "completed";
-    let is_over = ["failed", "rolledBack"].iter().any(|word| status == *word);
+    let is_over = ["failed", "rolledBack", "cancelled"].iter().any(|word| status == *word);
+    let cancelled = state.hub.orders.get(last).is_some_and(|order| match &order.answer {
+        Answer::Accepted(id) => state.outcome(id).is_some_and(|outcome| outcome == "cancelled"),
+        _ => false,
+    });
+    if cancelled && status != "cancelled" {
+        wrong.push(format!("the twin ends with {status} for {}, whose job was cancelled", image.version));
+    }
     // An order whose answer was lost is given again, and may find its image running from the other slot.
     let here = told("slot") == slot;
     if (is_well && !(runs && here)) || (is_over && here) || !(is_well || is_over) {
@@ -188,12 +222,12 @@ fn twin(state: &State, slot: &str, boots: &str, seed: &Seed, wrong: &mut Vec<Str
     {
         wrong.push(format!("the twin still shows jobs that are over: {}", Value::Object(jobs.clone())));
     }
-    let fit = image.character == Character::Good && !image.corrupt;
+    let fit = image.character == Character::Good && !image.corrupt && image.ends.is_none();
     if !fit && is_well {
         wrong.push(format!("{} is no good and was settled on", image.version));
     }
     // Each cut may cost a trial of a good image, and there are three.
-    if fit && !runs && seed.steps.len() < 2 && !state.world.flaky {
+    if fit && !runs && !cancelled && seed.steps.len() < 2 && !state.world.flaky {
         wrong.push(format!(
             "{} is good and was given up after {} cuts and {} faults",
             image.version,

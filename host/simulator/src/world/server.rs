@@ -10,16 +10,17 @@ use hotshoed::{
     receive::{Body, Opened, Part, ReceiveSettings, Source, SourceError},
 };
 
-use super::Image;
+use super::{Image, Piece};
 use crate::machine::Machine;
 
 /// How many bytes a server sends at a time: less than a chunk, and no part of one.
-const PIECE: usize = 40_000;
+pub(super) const PIECE: usize = 9_000;
 
 /// A server that has an image, or one with a wrong byte in it.
 pub(super) struct Server {
     pub(super) machine: Machine,
     pub(super) image: Image,
+    pub(super) piece: Piece,
     pub(super) name: &'static str,
 }
 
@@ -27,7 +28,8 @@ pub(super) struct Server {
 struct Answer {
     machine: Machine,
     rest: Bytes,
-    counted: bool,
+    /// Bytes of the whole, where those that are sent twice count.
+    counted: Option<usize>,
 }
 
 /// How images are received here: in turn, durable after each write, without pauses.
@@ -54,15 +56,16 @@ impl Source for Server {
     fn open(&self, part: Part, from: u64, to: Option<u64>) -> BoxFuture<'_, Result<Opened, SourceError>> {
         Box::pin(async move {
             let bytes = match part {
-                Part::Image => self.image.served(0, self.image.bytes.len()),
-                Part::Outboard => self.image.outboard.clone(),
-                Part::Zstd => return Err(SourceError::broken("there is no compressed copy")),
+                Part::Image => self.image.served(&self.piece, 0, self.piece.bytes.len()),
+                Part::Outboard => self.piece.outboard.to_vec(),
+                Part::Zstd => self.piece.frames(),
             };
-            let total = bytes.len();
-            let from = usize::try_from(from).unwrap_or(total).min(total);
-            let to = to.and_then(|to| usize::try_from(to).ok()).unwrap_or(total).clamp(from, total);
+            let total = if part == Part::Image { self.piece.bytes.len() } else { bytes.len() };
+            let there = bytes.len();
+            let from = usize::try_from(from).unwrap_or(there).min(there);
+            let to = to.and_then(|to| usize::try_from(to).ok()).unwrap_or(there).min(there).max(from);
             let rest = Bytes::from(bytes).slice(from..to);
-            let counted = part == Part::Image;
+            let counted = (part == Part::Image).then_some(total);
             let answer = Answer { machine: self.machine.clone(), rest, counted };
             Ok(Opened { body: Box::new(answer), start: from as u64, total: Some(total as u64) })
         })
@@ -79,8 +82,10 @@ impl Body for Answer {
                 return Err(SourceError::broken("the server broke off"));
             }
             let piece = self.rest.split_to(PIECE.min(self.rest.len()));
-            if self.counted {
-                self.machine.with(|state| state.served += piece.len() as u64);
+            if let Some(length) = self.counted
+                && let Some(wrong) = self.machine.with(|state| state.received(piece.len(), length, PIECE))
+            {
+                self.machine.violate(wrong);
             }
             tokio::task::yield_now().await;
             Ok(Some(piece))

@@ -223,14 +223,10 @@ impl Staging {
         if let Some(direct) = self.direct.as_ref().filter(|_| Buffer::fits(bytes)) {
             match direct.write_at(bytes, offset) {
                 Err(error) if error.kind() == io::ErrorKind::InvalidInput => self.direct = None,
-                Err(_) if planted::on(Bug::WriteErrorSkipped) => return Ok(()),
                 written => return written.map_err(self.cannot("write to")),
             }
         }
-        let written = self.volume.write_at(bytes, offset);
-        if !planted::on(Bug::WriteErrorSkipped) {
-            written.map_err(self.cannot("write to"))?;
-        }
+        self.volume.write_at(bytes, offset).map_err(self.cannot("write to"))?;
         let Some(chunks) = &mut self.chunks else { return Ok(()) };
         let end = offset.saturating_add(bytes.len() as u64);
         chunks.early = if chunks.early.end == offset { chunks.early.start..end } else { offset..end };

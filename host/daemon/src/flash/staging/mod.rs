@@ -100,9 +100,10 @@ impl Staging {
         self.current(lease.generation)?;
         let action = || format!("write to slot {:?}", self.slot.name);
         let written = self.volume.write_at(bytes, self.written);
-        if !planted::on(Bug::WriteErrorSkipped) {
-            written.map_err(FlashError::io(action()))?;
+        if written.is_err() && planted::on(Bug::WriteErrorIsSize) {
+            return Err(FlashError::InsufficientSpace { needed, available: self.slot.size });
         }
+        written.map_err(FlashError::io(action()))?;
         self.written = needed;
         if needed.saturating_sub(self.handed_over) >= WRITE_BACK_STEP {
             let length = needed.saturating_sub(self.handed_over);
