@@ -41,6 +41,15 @@ pub enum Fault {
     /// There is no such module.
     #[error("module {0} is not registered")]
     ModuleNotFound(String),
+    /// There is no such job.
+    #[error("job {0} does not exist")]
+    JobNotFound(String),
+    /// A job of this name exists.
+    #[error("job {0} exists already")]
+    JobAlreadyExists(String),
+    /// The hub keeps no more of these.
+    #[error("{0}")]
+    QuotaExceeded(String),
     /// The path leads nowhere.
     #[error("{0}")]
     NotFound(String),
@@ -104,6 +113,9 @@ impl Fault {
             Self::QueueFull(_) => (403_004, "DeviceMaximumQueueDepthExceeded"),
             Self::TooManyModules(_) => (403_005, "TooManyModulesOnDevice"),
             Self::DeviceNotFound(_) => (404_001, "DeviceNotFound"),
+            Self::JobNotFound(_) => (404_002, "JobNotFound"),
+            Self::JobAlreadyExists(_) => (409_000, "JobAlreadyExists"),
+            Self::QuotaExceeded(_) => (403_002, "IotHubQuotaExceeded"),
             Self::ModuleNotFound(_) => (404_010, "ModuleNotFound"),
             Self::NotFound(_) => (404_000, "NotFound"),
             Self::DeviceNotOnline(_) => (404_103, "DeviceNotOnline"),

@@ -1,11 +1,12 @@
 //! The hub itself: what both doors, MQTT and REST, do to devices and twins.
 //!
 //! Order of effects, everywhere: the change is durable first, then connected devices are told, then the caller.
-//! Notifications leave in the order of the versions they carry, because the change and the telling happen under
-//! one lock (the database has a single writer anyway).
+//! A device's notifications leave in the order of the versions they carry, because the change and the telling happen
+//! under one lock; devices share some hundred such locks, so that changes of many devices share their flushes.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,11 +22,12 @@ use crate::events::{Events, Section, Text, What};
 use crate::fault::Fault;
 use crate::identity::Name;
 use crate::inbox::feedback::Reading;
+use crate::jobs::Jobs;
 use crate::links::Links;
 use crate::policies::Policies;
 use crate::presence::Presence;
 use crate::store::{Record, Store, StoreError};
-use crate::twin::Change;
+use crate::twin::{Change, Notification};
 use crate::wirelog::WireLog;
 
 /// How many device-to-cloud messages are kept for looking at, over all devices.
@@ -48,9 +50,34 @@ pub struct Hub {
     pub(crate) fixed_authorities: Vec<CertificateDer<'static>>,
     pub(crate) presence: Presence,
     pub(crate) feedback: Reading,
-    order: Mutex<()>,
+    pub(crate) jobs: Jobs,
+    order: Order,
     refused: Mutex<HashMap<Name, Instant>>,
     telemetry: Mutex<VecDeque<Telemetry>>,
+}
+
+/// A twin after a change, and what to tell its device.
+pub(crate) type Changed = (Record, Option<Notification>);
+
+/// What changes a stored twin.
+pub(crate) type TwinWork<'a> = Box<dyn FnOnce(&mut Option<Record>) -> Result<Changed, Fault> + 'a>;
+
+/// Locks, one of which a name always gets.
+struct Order([Mutex<()>; 128]);
+
+impl Default for Order {
+    fn default() -> Self {
+        Self([const { Mutex::new(()) }; 128])
+    }
+}
+
+impl Order {
+    fn of(&self, name: &Name) -> Option<MutexGuard<'_, ()>> {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        let index = usize::try_from(hasher.finish() % 128).unwrap_or(0);
+        Some(self.0.get(index)?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
 }
 
 /// A device-to-cloud message as it came.
@@ -90,7 +117,8 @@ impl Hub {
             fixed_authorities,
             presence,
             feedback: Reading::default(),
-            order: Mutex::new(()),
+            jobs: Jobs::default(),
+            order: Order::default(),
             refused: Mutex::new(HashMap::new()),
             telemetry: Mutex::new(VecDeque::new()),
         })
@@ -156,29 +184,44 @@ impl Hub {
     ) -> Result<Record, Fault> {
         let name = name.clone();
         self.blocking(move |hub| {
-            let _order = hub.order.lock().unwrap_or_else(PoisonError::into_inner);
-            let (record, notification) = hub.store.change(&name, |record| {
-                let record = record.as_mut().ok_or_else(|| unknown(&name))?;
-                check_tag(if_match.as_deref(), &record.twin.etag())?;
-                let notification = record.twin.change(&change, replace, &clock::now_text())?;
-                Ok((record.clone(), notification))
-            })?;
-            if let Some(notification) = notification {
-                let payload = Bytes::from(notification.body.to_string());
-                let delivery = hub.links.publish(&name, topic::desired_patch(notification.version), payload);
-                tracing::debug!(device = %name, version = notification.version, ?delivery, "desired changed");
-                let (version, patch) = (notification.version, &notification.body);
-                let what = What::Twin { section: Section::Desired, version, patch, replaced: replace };
-                hub.events.tell(&name, &what);
-            }
-            if let Some(patch) = change.tags.as_ref().or(replace.then_some(&record.twin.tags)) {
-                let version = record.twin.version;
-                let what = What::Twin { section: Section::Tags, version, patch, replaced: replace };
-                hub.events.tell(&name, &what);
-            }
-            Ok(record)
+            hub.change_twin_with(&name, &change, replace, if_match.as_deref(), |store, work| {
+                store.change(&name, work)
+            })
         })
         .await
+    }
+
+    /// [`Hub::change_twin`], where `run` puts the work into a transaction of its choice. Blocks.
+    pub(crate) fn change_twin_with(
+        &self,
+        name: &Name,
+        change: &Change,
+        replace: bool,
+        if_match: Option<&str>,
+        run: impl for<'a> FnOnce(&Store, TwinWork<'a>) -> Result<Changed, Fault>,
+    ) -> Result<Record, Fault> {
+        let _order = self.order.of(name);
+        let work: TwinWork<'_> = Box::new(|record| {
+            let record = record.as_mut().ok_or_else(|| unknown(name))?;
+            check_tag(if_match, &record.twin.etag())?;
+            let notification = record.twin.change(change, replace, &clock::now_text())?;
+            Ok((record.clone(), notification))
+        });
+        let (record, notification) = run(&self.store, work)?;
+        if let Some(notification) = notification {
+            let payload = Bytes::from(notification.body.to_string());
+            let delivery = self.links.publish(name, topic::desired_patch(notification.version), payload);
+            tracing::debug!(device = %name, version = notification.version, ?delivery, "desired changed");
+            let (version, patch) = (notification.version, &notification.body);
+            let what = What::Twin { section: Section::Desired, version, patch, replaced: replace };
+            self.events.tell(name, &what);
+        }
+        if let Some(patch) = change.tags.as_ref().or(replace.then_some(&record.twin.tags)) {
+            let version = record.twin.version;
+            let what = What::Twin { section: Section::Tags, version, patch, replaced: replace };
+            self.events.tell(name, &what);
+        }
+        Ok(record)
     }
 
     /// What happens in the hub, to listen to.

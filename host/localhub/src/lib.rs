@@ -2,7 +2,7 @@
 //!
 //! Devices connect by MQTT 3.1.1 over TLS (and in WebSockets), operators by HTTPS REST, with the official SDKs of
 //! either side unmodified. Identities, twins and sessions live in a data directory and survive `kill -9`. What IoT
-//! Hub has and this hub has not: AMQP, jobs, configurations.
+//! Hub has and this hub has not: AMQP, configurations.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -26,6 +26,7 @@ mod hub;
 mod identity;
 mod inbox;
 mod invoke;
+mod jobs;
 mod links;
 mod mqtt;
 mod page;

@@ -19,6 +19,7 @@ use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Name;
 use crate::invoke::Invocation;
+use crate::jobs;
 use crate::mqtt;
 use crate::page::Access;
 use crate::presence;
@@ -109,6 +110,7 @@ impl LocalHub {
         let acceptor = TlsAcceptor::from(tls.mqtt);
         tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), tasks.clone(), stop.clone()));
         let access = Arc::new(Access::default());
+        tasks.spawn(jobs::run(Arc::clone(&hub), stop.clone()));
         let service = Service {
             hub: Arc::clone(&hub),
             images: settings.images.map(Arc::new),

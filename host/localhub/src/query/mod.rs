@@ -70,6 +70,18 @@ pub(crate) fn parse(text: &str) -> Result<Query, Fault> {
     Ok(Query { text: text.to_owned(), statement, condition })
 }
 
+/// All rows of a source that knows its own, cut into pages; `label` tells it from others' pages.
+pub(crate) fn everything(label: &str) -> Query {
+    let statement = parser::Statement {
+        top: None,
+        selection: syntax::Selection::Everything,
+        from: Collection::Devices,
+        condition: None,
+        groups: Vec::new(),
+    };
+    Query { text: label.to_owned(), statement, condition: Condition::all() }
+}
+
 /// Which rows are meant.
 #[derive(Debug, Clone)]
 pub(crate) struct Condition {
@@ -78,7 +90,6 @@ pub(crate) struct Condition {
 
 /// Reads the text of a job's `queryCondition` or a configuration's `targetCondition`: what stands after `WHERE`, or
 /// `*` for all.
-#[allow(dead_code, reason = "jobs and configurations come next")]
 pub(crate) fn condition(text: &str) -> Result<Condition, Fault> {
     if text.trim() == "*" {
         return Ok(Condition::all());

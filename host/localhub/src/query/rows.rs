@@ -9,6 +9,7 @@ use super::{Collection, Condition, Row, See, Source};
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Name;
+use crate::jobs;
 use crate::show;
 use crate::store::Record;
 
@@ -21,7 +22,7 @@ impl Source for Hub {
         see: &mut See<'_>,
     ) -> Result<(), Fault> {
         let modules = match from {
-            Collection::Jobs => return Ok(()), // there are no jobs yet
+            Collection::Jobs => return visit_jobs(self, condition, after, see),
             Collection::Devices => false,
             Collection::Modules => true,
         };
@@ -42,6 +43,27 @@ impl Source for Hub {
         }
         Ok(())
     }
+}
+
+/// The rows of jobs; their keys are `job/device`, and neither name has a slash.
+fn visit_jobs(hub: &Hub, condition: &Condition, after: Option<&str>, see: &mut See<'_>) -> Result<(), Fault> {
+    let after = after.and_then(|after| after.split_once('/')).unwrap_or_default();
+    let mut show = |id: &str, device: &str, row: jobs::Row| {
+        see(&format!("{id}/{device}"), &jobs::shown_row(id, device, &row))
+    };
+    let Some(ids) = condition.only("jobId") else { return hub.store.visit_rows(None, after, show) };
+    let mut broken = false;
+    for id in ids.into_iter().filter(|id| *id >= after.0) {
+        hub.store.visit_rows(Some(id), after, |id, device, row| {
+            let flow = show(id, device, row)?;
+            broken = flow.is_break();
+            Ok(flow)
+        })?;
+        if broken {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// A twin as operators see it, without building more of it than is asked for.

@@ -20,7 +20,7 @@ use crate::policies::Right;
 /// The request's body; members that are not here are ignored.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Call {
+pub(crate) struct Call {
     #[serde(default)]
     method_name: Option<String>,
     #[serde(default)]
@@ -55,6 +55,30 @@ pub(super) async fn invoke_module(
     invoke_named(&service, &Name::module(&id, &module)?, &headers, call).await
 }
 
+impl Call {
+    /// Reads the body of a call.
+    pub(crate) fn read(text: &str) -> Result<Self, Fault> {
+        serde_json::from_str(text)
+            .map_err(|error| Fault::Format(format!("this is no call of a method: {error}")))
+    }
+
+    /// The call, its time-outs checked.
+    pub(crate) fn invocation(self) -> Result<Invocation, Fault> {
+        let method =
+            self.method_name.ok_or_else(|| Fault::ArgumentInvalid("methodName is missing".into()))?;
+        let response = self.response_timeout_in_seconds.unwrap_or(30);
+        let connect = self.connect_timeout_in_seconds.unwrap_or(0);
+        within("responseTimeoutInSeconds", response, 5)?;
+        within("connectTimeoutInSeconds", connect, 0)?;
+        Ok(Invocation {
+            method,
+            payload: self.payload,
+            response_timeout: Duration::from_secs(response),
+            connect_timeout: Duration::from_secs(connect),
+        })
+    }
+}
+
 async fn invoke_named(
     service: &Service,
     name: &Name,
@@ -62,18 +86,7 @@ async fn invoke_named(
     call: Call,
 ) -> Result<Response, Fault> {
     service.authorize(headers, Right::ServiceConnect, &name.resource())?;
-    let method = call.method_name.ok_or_else(|| Fault::ArgumentInvalid("methodName is missing".into()))?;
-    let response = call.response_timeout_in_seconds.unwrap_or(30);
-    let connect = call.connect_timeout_in_seconds.unwrap_or(0);
-    within("responseTimeoutInSeconds", response, 5)?;
-    within("connectTimeoutInSeconds", connect, 0)?;
-    let call = Invocation {
-        method,
-        payload: call.payload,
-        response_timeout: Duration::from_secs(response),
-        connect_timeout: Duration::from_secs(connect),
-    };
-    let answered = service.hub.invoke(name, call).await?;
+    let answered = service.hub.invoke(name, call.invocation()?).await?;
     let body = Answer { status: answered.status, payload: &answered.payload };
     let text = serde_json::to_string(&body)
         .map_err(|error| Fault::Internal(format!("the device's answer cannot be passed on: {error}")))?;
@@ -88,7 +101,7 @@ fn within(what: &str, seconds: u64, least: u64) -> Result<(), Fault> {
 }
 
 /// Whole seconds as a number, as a numeric string (the Azure CLI sends `"30"`), or null.
-fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
+pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     struct Seconds;
     impl Visitor<'_> for Seconds {
         type Value = Option<u64>;

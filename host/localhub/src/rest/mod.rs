@@ -10,6 +10,7 @@ mod devices;
 mod enrollments;
 mod events;
 mod images;
+mod jobs;
 mod json;
 mod listen;
 mod local;
@@ -40,6 +41,7 @@ use self::enrollments::{groups, individual};
 pub(crate) use self::events::MOST as MOST_STREAMS;
 pub(crate) use self::json::{Json, answer};
 pub(crate) use self::listen::listen;
+pub(crate) use self::methods::{Call, seconds};
 pub(crate) use self::served::Served;
 pub(crate) use self::wanted::Wanted;
 use crate::fault::Fault;
@@ -86,6 +88,9 @@ pub(crate) fn router(service: Service) -> Router {
         )
         .route("/twins/{id}/methods", post(methods::invoke))
         .route("/twins/{id}/modules/{module}/methods", post(methods::invoke_module))
+        .route("/jobs/v2/query", get(jobs::list))
+        .route("/jobs/v2/{id}", get(jobs::show).put(jobs::put))
+        .route("/jobs/v2/{id}/cancel", post(jobs::cancel))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .route("/localhub/devices/{id}/disconnect", post(local::disconnect))

@@ -53,7 +53,7 @@ impl Store {
         id: &str,
         enrollment: Option<&Enrollment>,
     ) -> Result<(), StoreError> {
-        self.write(table_of(kind), id, enrollment)
+        self.put(table_of(kind), id, enrollment)
     }
 
     /// How a registration ended.
@@ -67,7 +67,7 @@ impl Store {
         id: &str,
         registration: Option<&Registration>,
     ) -> Result<(), StoreError> {
-        self.write(REGISTRATIONS, id, registration)
+        self.put(REGISTRATIONS, id, registration)
     }
 
     /// The registered authorities.
@@ -77,7 +77,7 @@ impl Store {
 
     /// Keeps an authority, or forgets it.
     pub(crate) fn keep_authority(&self, name: &str, authority: Option<&Authority>) -> Result<(), StoreError> {
-        self.write(AUTHORITIES, name, authority)
+        self.put(AUTHORITIES, name, authority)
     }
 
     fn all<T: DeserializeOwned>(&self, table: Named, limit: usize) -> Result<Vec<T>, StoreError> {

@@ -2,18 +2,20 @@
 //!
 //! An embedded database (`redb`) keeps all of it in one file, `DIR/hub.redb`. A change is one write transaction:
 //! when a function here returns, it is on the disk; when the process is killed in the middle, nothing of it is.
-//! The calls block (a commit flushes the file), so asynchronous callers go through [`crate::hub::Hub`], which
-//! moves them to a blocking thread.
+//! Changes that come at the same time share a flush ([`group`]). The calls block (a commit flushes the file), so
+//! asynchronous callers go through [`crate::hub::Hub`], which moves them to a blocking thread.
 
 mod enrollments;
+mod group;
 mod inbox;
+mod jobs;
 mod presence;
 mod tables;
 
 use std::ops::{Bound, ControlFlow};
 use std::path::Path;
 
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub(crate) use self::tables::{Filter, Record, Session};
@@ -48,6 +50,7 @@ from_redb!(redb::TransactionError, redb::TableError, redb::StorageError, redb::C
 /// The open database. One process at a time.
 pub(crate) struct Store {
     database: Database,
+    group: group::Group,
 }
 
 impl Store {
@@ -63,8 +66,9 @@ impl Store {
         inbox::make(&write)?;
         presence::make(&write)?;
         enrollments::make(&write)?;
+        jobs::make(&write)?;
         write.commit()?;
-        Ok(Self { database })
+        Ok(Self { database, group: group::Group::default() })
     }
 
     /// The identity and twin of that name.
@@ -137,35 +141,7 @@ impl Store {
         name: &Name,
         change: impl FnOnce(&mut Option<Record>) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let key = name.to_string();
-        let write = self.database.begin_write().map_err(StoreError::from)?;
-        let given = {
-            let mut table = write.open_table(RECORDS).map_err(StoreError::from)?;
-            let stored = table.get(key.as_str()).map_err(StoreError::from)?;
-            let mut record = stored.map(|value| decode::<Record>(&key, value.value())).transpose()?;
-            let given = change(&mut record)?;
-            match record {
-                Some(record) => {
-                    table.insert(key.as_str(), encode(&record)?.as_slice()).map_err(StoreError::from)?;
-                }
-                None => {
-                    let mut sessions = write.open_table(SESSIONS).map_err(StoreError::from)?;
-                    let below = (format!("{key}/"), format!("{key}0"));
-                    table.remove(key.as_str()).map_err(StoreError::from)?;
-                    sessions.remove(key.as_str()).map_err(StoreError::from)?;
-                    presence::forget(&write, name)?;
-                    if name.module_id().is_none() {
-                        inbox::forget(&write, &key)?;
-                        let range = below.0.as_str()..below.1.as_str();
-                        table.retain_in(range.clone(), |_, _| false).map_err(StoreError::from)?;
-                        sessions.retain_in(range, |_, _| false).map_err(StoreError::from)?;
-                    }
-                }
-            }
-            given
-        };
-        write.commit().map_err(StoreError::from)?;
-        Ok(given)
+        self.write(|write| change_in(write, name, change))
     }
 
     /// The session that an identity left behind, if it asked for one to be kept.
@@ -175,7 +151,7 @@ impl Store {
 
     /// Keeps a session, or forgets it.
     pub(crate) fn keep_session(&self, name: &Name, session: Option<&Session>) -> Result<(), StoreError> {
-        self.write(SESSIONS, &name.to_string(), session)
+        self.put(SESSIONS, &name.to_string(), session)
     }
 
     /// A setting of the hub itself, such as its policy keys.
@@ -185,7 +161,7 @@ impl Store {
 
     /// Keeps a setting.
     pub(crate) fn keep_setting<T: Serialize>(&self, name: &str, value: &T) -> Result<(), StoreError> {
-        self.write(SETTINGS, name, Some(value))
+        self.put(SETTINGS, name, Some(value))
     }
 
     fn read<T: DeserializeOwned>(
@@ -198,23 +174,55 @@ impl Store {
         table.get(key)?.map(|value| decode(key, value.value())).transpose()
     }
 
-    fn write<T: Serialize>(
+    fn put<T: Serialize>(
         &self,
         table: TableDefinition<'_, &str, &[u8]>,
         key: &str,
         value: Option<&T>,
     ) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        {
-            let mut table = write.open_table(table)?;
-            match value {
-                Some(value) => table.insert(key, encode(value)?.as_slice())?,
-                None => table.remove(key)?,
+        let bytes = value.map(encode).transpose()?;
+        let written = self.write(|write| {
+            let mut table = write.open_table(table).map_err(StoreError::from)?;
+            match &bytes {
+                Some(bytes) => table.insert(key, bytes.as_slice()).map_err(StoreError::from)?,
+                None => table.remove(key).map_err(StoreError::from)?,
             };
-        }
-        write.commit()?;
-        Ok(())
+            Ok(())
+        });
+        written.map_err(|fault| StoreError(fault.to_string()))
     }
+}
+
+/// [`Store::change`] within a transaction. Nothing is written when `change` refuses.
+fn change_in<T>(
+    write: &WriteTransaction,
+    name: &Name,
+    change: impl FnOnce(&mut Option<Record>) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let key = name.to_string();
+    let mut table = write.open_table(RECORDS).map_err(StoreError::from)?;
+    let stored = table.get(key.as_str()).map_err(StoreError::from)?;
+    let mut record = stored.map(|value| decode::<Record>(&key, value.value())).transpose()?;
+    let given = change(&mut record)?;
+    match record {
+        Some(record) => {
+            table.insert(key.as_str(), encode(&record)?.as_slice()).map_err(StoreError::from)?;
+        }
+        None => {
+            let mut sessions = write.open_table(SESSIONS).map_err(StoreError::from)?;
+            let below = (format!("{key}/"), format!("{key}0"));
+            table.remove(key.as_str()).map_err(StoreError::from)?;
+            sessions.remove(key.as_str()).map_err(StoreError::from)?;
+            presence::forget(write, name)?;
+            if name.module_id().is_none() {
+                inbox::forget(write, &key)?;
+                let range = below.0.as_str()..below.1.as_str();
+                table.retain_in(range.clone(), |_, _| false).map_err(StoreError::from)?;
+                sessions.retain_in(range, |_, _| false).map_err(StoreError::from)?;
+            }
+        }
+    }
+    Ok(given)
 }
 
 fn decode<T: for<'a> Deserialize<'a>>(key: &str, bytes: &[u8]) -> Result<T, StoreError> {

@@ -10,6 +10,7 @@ mod cloud;
 mod durable;
 mod events;
 mod images;
+mod jobs;
 mod methods;
 mod mqtt;
 mod provisioning;

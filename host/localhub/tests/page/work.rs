@@ -19,7 +19,6 @@ async fn push(browser: &Browser, text: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the hub has no jobs yet"]
 async fn a_job_is_started_and_each_devices_answer_seen() {
     let Some(browser) = Browser::start().await else { return };
     let place = Place::new().await;
