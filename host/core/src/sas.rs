@@ -63,6 +63,14 @@ pub fn token(
     Ok(token)
 }
 
+/// The key of one device of a group: HMAC-SHA256 of its registration id under the group's key, base64 (iothub.md §7).
+pub fn derived_key(group_key_base64: &str, registration_id: &str) -> Result<String, SasError> {
+    let key = STANDARD.decode(group_key_base64).map_err(|_| SasError::Key)?;
+    let mut signer = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| SasError::Key)?;
+    signer.update(registration_id.as_bytes());
+    Ok(STANDARD.encode(signer.finalize().into_bytes()))
+}
+
 fn signer(key_base64: &str, resource_raw: &str, expiry_raw: &str) -> Result<Hmac<Sha256>, SasError> {
     let key = STANDARD.decode(key_base64).map_err(|_| SasError::Key)?;
     let mut signer = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| SasError::Key)?;

@@ -3,24 +3,15 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use hotshoe_core::connection_string::{ConnectionString, Credential};
 use hotshoe_core::policy::{self, Policy};
 use hotshoe_core::strict;
 use rustls::RootCertStore;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
 
 use super::file::{self, File};
-use super::{
-    CONNECTION_STRING_VARIABLE, Config, ConfigError, DownloadConfig, HubConfig, PluginConfig,
-    SafeModeSettings, Surroundings, pem,
-};
+use super::{Config, ConfigError, DownloadConfig, PluginConfig, SafeModeSettings, Surroundings, pem};
 use super::{admin, flash};
-
-/// The longest keep-alive that the hub honours (iothub.md 1.6).
-const KEEP_ALIVE_LIMIT: Duration = Duration::from_secs(1177);
 
 pub(super) fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, ConfigError> {
     let fail = |problems| ConfigError { file: path.to_owned(), problems };
@@ -38,7 +29,7 @@ pub(super) fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, C
 pub(super) struct Check<'a> {
     /// The directory of the configuration.
     base: PathBuf,
-    surroundings: &'a Surroundings,
+    pub(super) surroundings: &'a Surroundings,
     problems: Vec<String>,
 }
 
@@ -136,93 +127,6 @@ impl Check<'_> {
             roots.extend(self.note("[download] ca_file", loaded)?.roots);
         }
         Some(Arc::new(roots))
-    }
-
-    fn hub(&mut self, hub: &file::Hub) -> Option<HubConfig> {
-        let connection = self.connection(hub.connection_string_file.as_deref());
-        let roots = match hub.ca_file.as_deref() {
-            Some(path) => {
-                let loaded = pem::roots(&self.path(path));
-                self.note("[hub] ca_file", loaded)
-            }
-            None => {
-                let roots = pem::system_roots();
-                let found = if roots.is_empty() {
-                    Err("the system has no root certificates; name a ca_file".to_owned())
-                } else {
-                    Ok(roots)
-                };
-                self.note("[hub] ca_file", found)
-            }
-        };
-        let certificate = self.certificate(hub);
-        if hub.keep_alive < Duration::from_secs(1) || hub.keep_alive > KEEP_ALIVE_LIMIT {
-            self.problem("[hub] keep_alive: the hub honours 1s to 1177s");
-        }
-        if hub.token_lifetime < Duration::from_secs(1) {
-            self.problem("[hub] token_lifetime: at least 1s");
-        }
-        if hub.port == Some(0) {
-            self.problem("[hub] port: 0 is no port");
-        }
-        let connection = connection?;
-        if matches!(connection.credential, Credential::X509) && certificate.is_none() {
-            self.problem(
-                "[hub]: the connection string says x509=true; set certificate_file and private_key_file",
-            );
-        }
-        Some(HubConfig {
-            connection,
-            roots: Arc::new(roots?),
-            web_socket: hub.transport == file::Transport::WebSocket,
-            port: hub.port,
-            certificate,
-            keep_alive: hub.keep_alive,
-            token_lifetime: hub.token_lifetime,
-        })
-    }
-
-    fn connection(&mut self, path: Option<&Path>) -> Option<ConnectionString> {
-        let (place, text) = match (&self.surroundings.connection_string, path) {
-            (Some(text), _) => (CONNECTION_STRING_VARIABLE.to_owned(), Ok(text.clone())),
-            (None, Some(path)) => {
-                let path = self.path(path);
-                let text = std::fs::read_to_string(&path)
-                    .map_err(|error| format!("{} cannot be read: {error}", path.display()));
-                ("[hub] connection_string_file".to_owned(), text)
-            }
-            (None, None) => {
-                self.problem(&format!(
-                    "[hub]: set connection_string_file, or {CONNECTION_STRING_VARIABLE} in the environment"
-                ));
-                return None;
-            }
-        };
-        let text = self.note(&place, text)?;
-        let parsed = text.trim().parse::<ConnectionString>().map_err(|error| error.to_string());
-        let connection = self.note(&place, parsed)?;
-        if connection.device.is_none() {
-            self.problem(&format!("{place}: it names no DeviceId; take the device's own connection string"));
-            return None;
-        }
-        Some(connection)
-    }
-
-    fn certificate(
-        &mut self,
-        hub: &file::Hub,
-    ) -> Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
-        let (chain, key) = match (&hub.certificate_file, &hub.private_key_file) {
-            (Some(chain), Some(key)) => (self.path(chain), self.path(key)),
-            (None, None) => return None,
-            _ => {
-                self.problem("[hub]: certificate_file and private_key_file go together");
-                return None;
-            }
-        };
-        let chain = self.note("[hub] certificate_file", pem::certificates(&chain));
-        let key = self.note("[hub] private_key_file", pem::private_key(&key));
-        chain.zip(key)
     }
 
     fn plugins(&mut self, plugins: &[file::Plugin]) -> Vec<PluginConfig> {

@@ -70,6 +70,25 @@ pub(super) struct Hub {
     pub(super) keep_alive: Duration,
     #[serde(default = "token_lifetime", with = "units::duration")]
     pub(super) token_lifetime: Duration,
+    #[serde(default)]
+    pub(super) provisioning: Option<Provisioning>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Provisioning {
+    pub(super) id_scope: String,
+    pub(super) registration_id: String,
+    #[serde(default)]
+    pub(super) key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) group_key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub(super) host: Option<String>,
+    #[serde(default)]
+    pub(super) port: Option<u16>,
+    #[serde(default)]
+    pub(super) ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug, Deserialize)]

@@ -12,6 +12,7 @@ mod check;
 mod error;
 mod file;
 mod flash;
+mod hub;
 mod options;
 mod pem;
 mod repositories;
@@ -26,6 +27,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
 
+use crate::hub::ProvisioningKey;
 use crate::trust::RepositorySettings;
 
 pub use admin::AdminConfig;
@@ -81,8 +83,8 @@ pub struct SafeModeSettings {
 /// How to reach the hub.
 #[derive(Debug)]
 pub struct HubConfig {
-    /// Who the device is. Its `Debug` does not show the key.
-    pub connection: ConnectionString,
+    /// Who the device is, or who tells it. Its `Debug` does not show keys.
+    pub source: HubSource,
     /// Who may vouch for the hub.
     pub roots: Arc<RootCertStore>,
     /// MQTT inside a WebSocket.
@@ -95,6 +97,32 @@ pub struct HubConfig {
     pub keep_alive: Duration,
     /// How long a token is valid.
     pub token_lifetime: Duration,
+}
+
+/// How the device knows its hub.
+#[derive(Debug)]
+pub enum HubSource {
+    /// It was told.
+    Connection(ConnectionString),
+    /// It asks the provisioning service.
+    Provisioning(ProvisioningConfig),
+}
+
+/// Which provisioning service to ask, and as whom.
+#[derive(Debug)]
+pub struct ProvisioningConfig {
+    /// The service's host name; the public cloud's where none is named.
+    pub host: Option<String>,
+    /// Its port, where it is not the transport's own.
+    pub port: Option<u16>,
+    /// Which service of the host.
+    pub id_scope: String,
+    /// Who the device is there.
+    pub registration_id: String,
+    /// How it proves that: a group's key is no part of it.
+    pub key: ProvisioningKey,
+    /// Who may vouch for the service.
+    pub roots: Arc<RootCertStore>,
 }
 
 /// How to fetch files.

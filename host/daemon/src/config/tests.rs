@@ -19,6 +19,7 @@ fn load_with(text: &str, surroundings: &Surroundings) -> (tempfile::TempDir, Res
     write("connection", &format!("{DEVICE}\n"));
     write("boot-id", "8f2a\n");
     write("ca.pem", &root.cert.pem());
+    write("key", &format!("{SECRET}\n"));
     write("key.pem", &root.signing_key.serialize_pem());
     write("policy.toml", "[firmware]\nunsigned = \"digest\"\n");
     write("root.json", include_str!("../../tests/data/root.json"));
@@ -29,6 +30,13 @@ fn load_with(text: &str, surroundings: &Surroundings) -> (tempfile::TempDir, Res
     write("typo.toml", "[firmware]\nunsinged = \"digest\"\n");
     let loaded = Config::load(&directory.path().join("device.toml"), surroundings);
     (directory, loaded)
+}
+
+fn device(config: &Config) -> Option<&str> {
+    match &config.hub.source {
+        HubSource::Connection(connection) => connection.device.as_deref(),
+        HubSource::Provisioning(_) => None,
+    }
 }
 
 fn problems(text: &str) -> String {
@@ -51,7 +59,7 @@ fn the_smallest_configuration_has_safe_defaults() {
     assert!(!config.state.exists(), "nothing is made yet");
     assert_eq!(config.boot_id, "8f2a");
     assert_eq!(config.policy, Policy::default(), "everything is denied");
-    assert_eq!(config.hub.connection.device.as_deref(), Some("dev-1"));
+    assert_eq!(device(&config), Some("dev-1"));
     assert_eq!((config.hub.keep_alive.as_secs(), config.hub.token_lifetime.as_secs()), (60, 3600));
     assert_eq!(config.download.limit, 1 << 30);
     assert!(config.flash.is_none() && config.restart.is_empty() && config.plugins.is_empty());
@@ -253,10 +261,10 @@ fn the_connection_string_comes_from_file_or_environment_and_is_never_shown() {
     let environment =
         |text: &str| Surroundings { connection_string: Some(text.to_owned()), program_directory: None };
     let config = load_with(&without, &environment(&DEVICE.replace("dev-1", "dev-2"))).1.unwrap();
-    assert_eq!(config.hub.connection.device.as_deref(), Some("dev-2"));
+    assert_eq!(device(&config), Some("dev-2"));
     assert!(!format!("{config:?}").contains(SECRET));
     let config = load_with(SMALLEST, &environment(&DEVICE.replace("dev-1", "dev-2"))).1.unwrap();
-    assert_eq!(config.hub.connection.device.as_deref(), Some("dev-2"), "the environment comes first");
+    assert_eq!(device(&config), Some("dev-2"), "the environment comes first");
 
     for wrong in [
         format!("HostName=hub.example;SharedAccessKeyName=owner;SharedAccessKey={SECRET}"),
@@ -313,4 +321,45 @@ fn the_examples_of_boot_loaders_can_be_used() {
         assert_eq!((flash.slots.len(), flash.slots[1].parts.len()), (2, parts), "{example}");
         assert_ne!(flash.boot, BootEntry::File);
     }
+}
+
+#[test]
+fn a_device_may_ask_the_provisioning_service_for_its_hub() {
+    let table = |more: &str| {
+        let without = SMALLEST.replace("connection_string_file = \"connection\"\n", "");
+        format!("{without}[hub.provisioning]\nid_scope = \"0ne1\"\nregistration_id = \"camera-1\"\n{more}")
+    };
+    let key = |text: &str| match load(text).unwrap().hub.source {
+        HubSource::Provisioning(ProvisioningConfig { key: ProvisioningKey::Symmetric(key), .. }) => key,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(key(&table("key_file = \"key\"\n")).expose(), SECRET);
+    let derived = key(&table("group_key_file = \"key\"\n"));
+    assert_eq!(derived.expose(), hotshoe_core::sas::derived_key(SECRET, "camera-1").unwrap());
+    let with_certificate = table("").replace(
+        "[hub.provisioning]",
+        "certificate_file = \"ca.pem\"\nprivate_key_file = \"key.pem\"\n[hub.provisioning]",
+    );
+    let source = load(&with_certificate).unwrap().hub.source;
+    assert!(
+        matches!(source, HubSource::Provisioning(config) if matches!(config.key, ProvisioningKey::Certificate))
+    );
+
+    for (text, said) in [
+        (table(""), "set key_file, group_key_file, or certificate_file"),
+        (table("key_file = \"key\"\ngroup_key_file = \"key\"\n"), "exclude each other"),
+        (table("key_file = \"policy.toml\"\n"), "the shared access key is not base64"),
+        (table("key_file = \"key\"\n").replace("0ne1", "0ne/1"), "id_scope"),
+        (table("key_file = \"key\"\n").replace("camera-1", "camera 1"), "registration_id"),
+        (
+            table("key_file = \"key\"\n").replace("[hub]", "[hub]\nconnection_string_file = \"connection\""),
+            "exclude",
+        ),
+    ] {
+        let told = problems(&text);
+        assert!(told.contains(said) && !told.contains(SECRET), "{told}");
+    }
+    let surroundings = Surroundings { connection_string: Some(DEVICE.to_owned()), program_directory: None };
+    let config = load_with(&table(""), &surroundings).1.unwrap();
+    assert_eq!(device(&config), Some("dev-1"), "the environment comes first");
 }

@@ -5,7 +5,7 @@
 //! reported, and the device runs without that plugin; only what nobody could work around (the state directory, the
 //! slots, the engine) ends the process, with an exit status that says which.
 //!
-//! Order at the start: durable state, hub (so that it connects while the rest goes on), the jobs of earlier lives, the
+//! Order at the start: durable state, which hub (`provision`), hub (so that it connects while the rest goes on), the jobs of earlier lives, the
 //! plugins that run them, then calls. Order at the end: no new calls, jobs to a stop, the outbox sent, the link closed.
 
 mod check;
@@ -18,6 +18,7 @@ mod log;
 mod mend;
 mod methods;
 mod native;
+mod provision;
 mod safe_mode;
 mod service;
 mod settings;

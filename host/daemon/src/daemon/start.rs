@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
+use hotshoe_core::connection_string::ConnectionString;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -14,6 +15,7 @@ use super::check::Asked;
 use super::dispatch::Dispatch;
 use super::error::DaemonError;
 use super::native::Native;
+use super::provision::Source;
 use super::safe_mode::SafeMode;
 use super::service::{self, Signals};
 use super::settings::Settings;
@@ -58,7 +60,7 @@ pub struct Dirs {
 ///
 /// # Errors
 /// See [`DaemonError`]; its exit status is for the process.
-pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
+pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let started = Instant::now();
     let mut signals = Signals::new()?;
     let directory = |name: &str| directory(&dirs.state, name);
@@ -68,9 +70,26 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id)?;
     let safe_mode = Arc::new(safe_mode);
     let shutdown = CancellationToken::new();
-    let device_id = config.hub.connection.device.clone().unwrap_or_default();
-    let (hub, session) = hub::start(hub_settings(config.hub), state.subdirectory("hub")?, shutdown.clone())?;
-    let Hub { outbox, telemetry, desired, calls, connected, metrics: hub_metrics } = hub;
+    let source = Source::open(&mut config.hub, state.subdirectory("provisioning")?)?;
+    let connection = match source.known()? {
+        Some(connection) => connection,
+        None => {
+            // For systemd, waiting for the service is being up: it may last until somebody enrols the device.
+            service::ready();
+            tokio::select! {
+                connection = source.ask() => connection,
+                _ = signals.wait() => {
+                    safe_mode.leave();
+                    return Ok(Then::End);
+                }
+                () = safe_mode.watch() => return Ok(Then::Again),
+            }
+        }
+    };
+    let device_id = connection.device.clone().unwrap_or_default();
+    let hub_settings = hub_settings(config.hub, connection);
+    let (hub, session) = hub::start(hub_settings, state.subdirectory("hub")?, shutdown.clone())?;
+    let Hub { outbox, telemetry, desired, calls, connected, setbacks, retry, metrics: hub_metrics } = hub;
 
     let has_slots = config.flash.is_some();
     let flash = slots::open(config.flash, dirs.flash)?;
@@ -193,6 +212,7 @@ pub async fn run(config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     };
     let serving = tokio::spawn(dispatch.clone().serve(calls));
     let mut followers = vec![tokio::spawn(identity::follow(native, outbox))];
+    followers.push(tokio::spawn(source.follow(setbacks, retry, again.clone())));
     if safe_mode.reason().is_none() {
         followers.push(tokio::spawn(settings.follow()));
         followers.push(tokio::spawn(wanted.follow()));
@@ -286,9 +306,9 @@ fn left_out(safe_mode: &SafeMode) -> LeftOut {
     LeftOut::Those(those, reason.to_owned())
 }
 
-fn hub_settings(config: HubConfig) -> HubSettings {
+fn hub_settings(config: HubConfig, connection: ConnectionString) -> HubSettings {
     let clock = Arc::new(|| facts::now().as_secs());
-    let mut settings = HubSettings::new(config.connection, config.roots, clock);
+    let mut settings = HubSettings::new(connection, config.roots, clock);
     settings.transport = if config.web_socket { Transport::WebSocket } else { Transport::Mqtt };
     settings.port = config.port;
     settings.client_certificate = config.certificate;

@@ -6,6 +6,8 @@
 //! connection comes back by itself for as long as the process lives (`session`). No input from the network panics,
 //! blocks or grows memory without bound: each queue has a limit and each refusal an answer.
 //!
+//! A device that is not told its hub asks the provisioning service (`provisioning`).
+//!
 //! It does not decide what a method does, does not know jobs or plugins, and takes no cloud-to-device messages.
 //! Wire contract: iothub.md.
 
@@ -18,6 +20,7 @@ mod methods;
 mod metrics;
 mod outbox;
 mod progress;
+mod provisioning;
 mod reporter;
 mod session;
 mod settings;
@@ -25,13 +28,13 @@ mod telemetry;
 mod transport;
 mod twin;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hotshoe_core::method::MethodResponse;
 use hotshoe_core::sas::SasError;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -40,6 +43,7 @@ pub use self::backoff::Backoff;
 pub use self::desired::{Desired, Document};
 pub use self::metrics::HubMetrics;
 pub use self::outbox::{Outbox, OutboxError, REJECTED, Work};
+pub use self::provisioning::{Assignment, Provisioner, ProvisioningKey, ProvisioningSettings};
 pub use self::settings::{Clock, HubSettings, KEEP_ALIVE_LIMIT, Pace, Transport};
 pub use self::telemetry::{MESSAGE_LIMIT, Telemetry, TelemetryError, TelemetryQueue};
 pub use self::transport::shared_tls;
@@ -70,8 +74,21 @@ pub struct Hub {
     pub calls: mpsc::Receiver<MethodCall>,
     /// True while the device is connected and subscribed.
     pub connected: watch::Receiver<bool>,
+    /// How often in a row it did not come to that.
+    pub setbacks: watch::Receiver<Setbacks>,
+    /// Has the session try again now, where it waits between two connections.
+    pub retry: Arc<Notify>,
     /// What the session counts.
     pub metrics: HubMetrics,
+}
+
+/// How often in a row a connection did not come about.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Setbacks {
+    /// For whatever reason.
+    pub connections: u32,
+    /// Because the hub refused the credential, or does not know the device.
+    pub refusals: u32,
 }
 
 /// Why the session could not be started. Nothing was opened.
@@ -142,12 +159,15 @@ pub fn start(
         Telemetry::queue(&identity.device, identity.module.as_deref(), telemetry::QUEUE_LIMIT);
     let (methods, calls) = methods::Methods::new(metrics.clone());
     let connected = watch::Sender::new(false);
+    let (setbacks, retry) = (watch::Sender::new(Setbacks::default()), Arc::new(Notify::new()));
     let hub = Hub {
         outbox: outbox.clone(),
         telemetry,
         desired: desired.clone(),
         calls,
         connected: connected.subscribe(),
+        setbacks: setbacks.subscribe(),
+        retry: Arc::clone(&retry),
         metrics: metrics.clone(),
     };
     let session = session::Session {
@@ -160,6 +180,8 @@ pub fn start(
         telemetry: telemetry_queue,
         methods,
         connected,
+        setbacks,
+        retry,
         metrics,
         shutdown,
     };

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hotshoe_core::topic::{self, Incoming};
 use rumqttc::{AsyncClient, ConnAck, Event, EventLoop, Packet, Publish};
 use rustls::ClientConfig;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -28,7 +28,7 @@ use super::outbox::Outbox;
 use super::settings::{HubSettings, Identity};
 use super::telemetry::TelemetryQueue;
 use super::twin::{Answer, Requests};
-use super::{reporter, transport};
+use super::{Setbacks, reporter, transport};
 
 /// How many pushed changes of the desired properties wait at most; the rest is made up for by a GET.
 const NOTICES: usize = 64;
@@ -45,6 +45,8 @@ pub(super) struct Session {
     pub(super) telemetry: TelemetryQueue,
     pub(super) methods: Methods,
     pub(super) connected: watch::Sender<bool>,
+    pub(super) setbacks: watch::Sender<Setbacks>,
+    pub(super) retry: Arc<Notify>,
     pub(super) metrics: HubMetrics,
     pub(super) shutdown: CancellationToken,
 }
@@ -80,6 +82,7 @@ impl Session {
             }
             if settled.is_some() {
                 refusals = 0;
+                self.setbacks.send_replace(Setbacks::default());
             }
             clean = false;
             let wait = match ended {
@@ -107,8 +110,15 @@ impl Session {
                 }
             };
             self.metrics.losses.inc();
+            if settled.is_none() {
+                self.setbacks.send_modify(|setbacks| {
+                    setbacks.connections = setbacks.connections.saturating_add(1);
+                    setbacks.refusals = refusals;
+                });
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = self.retry.notified() => {}
                 () = self.shutdown.cancelled() => {}
             }
         }

@@ -34,6 +34,16 @@ pub enum Transport {
     WebSocket,
 }
 
+impl Transport {
+    /// The port that hubs and the provisioning service listen on.
+    pub(super) fn port(self) -> u16 {
+        match self {
+            Transport::Mqtt => 8883,
+            Transport::WebSocket => 443,
+        }
+    }
+}
+
 /// What the session is started with.
 pub struct HubSettings {
     /// Who the device is and how it proves it.
@@ -92,11 +102,7 @@ impl HubSettings {
     /// Where to connect to: the gateway if one is named, else the hub. Names nothing but the TCP and TLS target.
     pub(super) fn target(&self) -> (String, u16) {
         let host = self.connection.gateway.as_ref().unwrap_or(&self.connection.host).clone();
-        let default = match self.transport {
-            Transport::Mqtt => 8883,
-            Transport::WebSocket => 443,
-        };
-        (host, self.port.or(self.connection.port).unwrap_or(default))
+        (host, self.port.or(self.connection.port).unwrap_or(self.transport.port()))
     }
 }
 

@@ -24,19 +24,19 @@ const OUTGOING_LIMIT: usize = 512 * 1024;
 pub(super) fn tls(settings: &HubSettings) -> Result<Arc<ClientConfig>, HubError> {
     match &settings.tls {
         Some(shared) => Ok(Arc::clone(shared)),
-        None => configuration(&settings.roots, settings.client_certificate.as_ref()),
+        None => configuration(&settings.roots, settings.client_certificate.as_ref()).map(Arc::new),
     }
 }
 
 /// TLS for devices that log in with keys: made once, it serves any number of sessions ([`HubSettings::tls`]).
 pub fn shared_tls(roots: &Arc<RootCertStore>) -> Result<Arc<ClientConfig>, HubError> {
-    configuration(roots, None)
+    configuration(roots, None).map(Arc::new)
 }
 
-fn configuration(
+pub(super) fn configuration(
     roots: &Arc<RootCertStore>,
     certificate: Option<&(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
-) -> Result<Arc<ClientConfig>, HubError> {
+) -> Result<ClientConfig, HubError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -48,7 +48,33 @@ fn configuration(
         }
         None => builder.with_no_client_auth(),
     };
-    Ok(Arc::new(config))
+    Ok(config)
+}
+
+/// Where to connect to, and as whom.
+pub(super) struct Target<'a> {
+    pub(super) transport: Transport,
+    pub(super) host: &'a str,
+    pub(super) port: u16,
+    pub(super) client_id: String,
+}
+
+/// The options of a connection as far as the target determines them.
+pub(super) fn towards(target: &Target<'_>, tls: &Arc<ClientConfig>) -> Result<MqttOptions, HubError> {
+    let Target { host, port, client_id, .. } = target;
+    let tls = TlsConfiguration::Rustls(Arc::clone(tls));
+    match target.transport {
+        Transport::Mqtt => {
+            let mut options = MqttOptions::new(client_id.clone(), ((*host).to_owned(), *port));
+            options.set_transport(rumqttc::Transport::tls_with_config(tls));
+            Ok(options)
+        }
+        Transport::WebSocket => {
+            let url = format!("wss://{host}:{port}/$iothub/websocket");
+            MqttOptions::websocket_with_tls_config(client_id.clone(), &url, tls)
+                .map_err(|error| HubError::Options(format!("{url}: {error}")))
+        }
+    }
 }
 
 /// The options of one connection. `clean` asks the hub to forget what it holds for this device.
@@ -60,19 +86,8 @@ pub(super) fn options(
     clean: bool,
 ) -> Result<MqttOptions, HubError> {
     let (host, port) = settings.target();
-    let tls = TlsConfiguration::Rustls(Arc::clone(tls));
-    let mut options = match settings.transport {
-        Transport::Mqtt => {
-            let mut options = MqttOptions::new(identity.client_id(), (host, port));
-            options.set_transport(rumqttc::Transport::tls_with_config(tls));
-            options
-        }
-        Transport::WebSocket => {
-            let url = format!("wss://{host}:{port}/$iothub/websocket");
-            MqttOptions::websocket_with_tls_config(identity.client_id(), &url, tls)
-                .map_err(|error| HubError::Options(format!("{url}: {error}")))?
-        }
-    };
+    let target = Target { transport: settings.transport, host: &host, port, client_id: identity.client_id() };
+    let mut options = towards(&target, tls)?;
     let keep_alive = u16::try_from(settings.keep_alive.as_secs()).unwrap_or(u16::MAX);
     options.set_keep_alive(keep_alive).set_max_packet_size(INCOMING_LIMIT, OUTGOING_LIMIT);
     options.try_set_clean_session(clean).map_err(|error| HubError::Options(error.to_string()))?;

@@ -34,6 +34,8 @@ pub(crate) enum Moment<'a> {
     TwinPatch(&'a Value),
     MethodAnswer,
     Telemetry,
+    /// Something for a provisioning service: topic and body.
+    Provisioning(&'a str, &'a Value),
 }
 
 /// What the hub does about it.
@@ -315,6 +317,13 @@ impl Shared {
                 }
                 let topic = String::from_utf8(publish.topic.to_vec()).unwrap();
                 let body: Value = serde_json::from_slice(&publish.payload).unwrap_or(Value::Null);
+                if topic.starts_with("$dps/") {
+                    let act = script(Moment::Provisioning(&topic, &body));
+                    if let Act::After(said) = act {
+                        answers.extend(said);
+                    }
+                    return send(wire, answers).await;
+                }
                 match topic::parse_from_device(&topic, crate::device::NAME, None) {
                     FromDevice::TwinGet { request_id } => {
                         act = script(Moment::TwinGet);

@@ -14,5 +14,6 @@ mod desired;
 mod link;
 mod localhub;
 mod methods;
+mod provisioning;
 mod reported;
 mod telemetry;
