@@ -1,7 +1,8 @@
 //! The official Azure libraries, unmodified, as both ends of ours.
 //!
-//! Three meetings: both libraries against the local hub; the service library against our device; the device library driven
-//! by our operator's tool. They are installed from the package index into `target/azure-sdk`, pinned.
+//! Four meetings: both libraries of either language against the local hub; the service library against our device; the device
+//! library driven by our operator's tool. They are installed from their package indexes into `target/azure-sdk` and
+//! `target/azure-sdk-node`, pinned.
 
 use std::{
     fs,
@@ -21,7 +22,7 @@ use crate::{
 /// The device library knows no other port than 8883, so its hub has an address of its own.
 const ADDRESS: &str = "127.0.0.2";
 
-/// Runs all three meetings.
+/// Runs all meetings.
 pub(crate) fn check() -> Result<()> {
     let scripts = root().join("host/localhub/tests/sdk");
     let python = environment(&scripts.join("requirements.txt"))?;
@@ -30,10 +31,33 @@ pub(crate) fn check() -> Result<()> {
         .arg(scripts.join("service_and_device.py"))
         .arg(target().join("debug/hotshoe-localhub"))
         .arg(ADDRESS))?;
+    println!("-- both libraries of Node against the local hub");
+    node_against_the_hub(&scripts).context("the libraries of Node against the local hub")?;
     println!("-- the service library against our device");
     service_against_our_device(&python, &scripts).context("the service library against our device")?;
     println!("-- the device library driven by our tool");
     device_under_our_tool(&python, &scripts).context("the device library driven by our tool")
+}
+
+/// The service library of Node knows no other port than 443.
+fn node_against_the_hub(scripts: &Path) -> Result<()> {
+    if std::net::TcpListener::bind((ADDRESS, 443)).is_err() {
+        println!("left out: port 443 cannot be had");
+        return Ok(());
+    }
+    let modules = node_modules(scripts)?;
+    let folder = tempfile::tempdir()?;
+    let stand = Stand::start(
+        folder.path(),
+        &Options { address: Some(ADDRESS), https_port: Some("443"), ..Options::default() },
+    )?;
+    run(Command::new("node")
+        .arg(scripts.join("service_and_device.js"))
+        .arg(stand.owner())
+        .arg(stand.certificate())
+        .arg(ADDRESS)
+        .env("NODE_PATH", modules)
+        .env("NODE_EXTRA_CA_CERTS", stand.certificate()))
 }
 
 /// The tutorial's service app updates a device of ours, restart included.
@@ -118,7 +142,7 @@ fn device_under_our_tool(python: &Path, scripts: &Path) -> Result<()> {
 }
 
 /// A Python environment with the requirements installed; made anew when they change.
-fn environment(requirements: &Path) -> Result<PathBuf> {
+pub(crate) fn environment(requirements: &Path) -> Result<PathBuf> {
     require("python3", "python3 python3-venv")?;
     let folder = target().join("azure-sdk");
     let python = folder.join("bin/python");
@@ -135,4 +159,30 @@ fn environment(requirements: &Path) -> Result<PathBuf> {
         .arg(requirements))?;
     fs::write(stamp, wanted)?;
     Ok(python)
+}
+
+/// The Node libraries, installed as their lock file has them; made anew when it changes.
+pub(crate) fn node_modules(scripts: &Path) -> Result<PathBuf> {
+    require("npm", "nodejs npm")?;
+    let folder = target().join("azure-sdk-node");
+    let (modules, stamp) = (folder.join("node_modules"), folder.join("installed"));
+    let lock = scripts.join("package-lock.json");
+    let wanted = fs::read(&lock).with_context(|| format!("could not read {}", lock.display()))?;
+    if fs::read(&stamp).is_ok_and(|found| found == wanted) {
+        return Ok(modules);
+    }
+    fs::create_dir_all(&folder)?;
+    for file in ["package.json", "package-lock.json"] {
+        fs::copy(scripts.join(file), folder.join(file))?;
+    }
+    let mut npm = Command::new("npm");
+    run(npm.current_dir(&folder).args([
+        "ci",
+        "--ignore-scripts",
+        "--no-audit",
+        "--no-fund",
+        "--loglevel=error",
+    ]))?;
+    fs::write(stamp, wanted)?;
+    Ok(modules)
 }

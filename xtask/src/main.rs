@@ -9,6 +9,7 @@ mod demo;
 mod guests;
 mod layers;
 mod qemu;
+mod soak;
 mod stand;
 mod test;
 mod tools;
@@ -38,6 +39,8 @@ enum Task {
     Layers,
     /// Cuts the power at every operation, fails every system call: hours of it.
     Torture(torture::Arguments),
+    /// Lets all official Azure libraries loose on the local hub at once, for as long as wanted.
+    Soak(soak::Arguments),
     /// Runs the public conformance suite for TUF clients against the device's verifier.
     TufConformance(tuf_conformance::Arguments),
     /// Checks the contract in wit/: that it parses, and that every item has words and a version.
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Qemu(arguments) => qemu::run_qemu(&arguments),
         Task::Layers => layers::check(),
+        Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Torture(arguments) => torture::run_torture(&arguments),
         Task::TufConformance(arguments) => tuf_conformance::check(&arguments),
         Task::Wit => wit::run(),

@@ -28,13 +28,22 @@ pub(crate) struct Options {
     pub(crate) unsigned: &'static str,
     /// The address that the hub listens on, with the standard port 8883; `localhost` and free ports otherwise.
     pub(crate) address: Option<&'static str>,
+    /// The port of REST, where a library knows one only; any free one otherwise.
+    pub(crate) https_port: Option<&'static str>,
     /// Bytes a second at which images are sent, such as `20MiB`; as fast as it goes otherwise.
     pub(crate) image_rate: Option<&'static str>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { profile: "debug", slot_mib: 1, unsigned: "digest", address: None, image_rate: None }
+        Self {
+            profile: "debug",
+            slot_mib: 1,
+            unsigned: "digest",
+            address: None,
+            https_port: None,
+            image_rate: None,
+        }
     }
 }
 
@@ -72,7 +81,7 @@ impl Stand {
                 "--mqtt-port",
                 mqtt,
                 "--https-port",
-                "0",
+                options.https_port.unwrap_or("0"),
                 "--data",
             ])
             .arg(folder.join("hub"))

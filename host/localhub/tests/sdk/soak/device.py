@@ -1,0 +1,70 @@
+"""A device on the official Python SDK, for the soak: short tokens, answers `echo`, reports what it saw desired.
+
+usage: device.py CONNECTION-STRING CA-FILE mqtt|websocket TOKEN-SECONDS
+
+Prints `ready` when it is connected and, at the end of standard input, one line of JSON about what it did.
+"""
+
+import json
+import sys
+import threading
+
+from azure.iot.device import IoTHubDeviceClient, MethodResponse
+
+
+def main():
+    connection_string, ca, transport, lifetime = sys.argv[1:5]
+    client = IoTHubDeviceClient.create_from_connection_string(
+        connection_string, server_verification_cert=open(ca).read(), websockets=transport == "websocket",
+        sastoken_ttl=int(lifetime), keep_alive=20)
+    seen, lock, changed = {}, threading.Lock(), threading.Event()
+    told = {"calls": 0, "twice": 0, "patches": 0, "backwards": 0, "unanswered": 0, "reports": 0}
+    numbers = set()
+
+    def answer(request):
+        number = request.payload.get("n") if isinstance(request.payload, dict) else None
+        with lock:
+            told["calls"] += 1
+            told["twice"] += number in numbers
+            numbers.add(number)
+        try:
+            client.send_method_response(MethodResponse(request.request_id, 200, {"echo": request.payload}))
+        except Exception as error:  # the connection went between the call and its answer
+            told["unanswered"] += 1
+            print(f"no answer sent: {error!r}", file=sys.stderr)
+
+    def desired(patch):
+        with lock:
+            told["patches"] += 1
+            for by in ("python", "node"):
+                if by in patch and patch[by] is not None:
+                    told["backwards"] += patch[by] < seen.get(by, 0)
+                    seen[by] = max(patch[by], seen.get(by, 0))
+        changed.set()
+
+    def report():
+        while True:
+            changed.wait()
+            changed.clear()
+            with lock:
+                shown = dict(seen)
+            try:
+                client.patch_twin_reported_properties({"seen": shown})
+                told["reports"] += 1
+            except Exception as error:  # tried again until it is there
+                print(f"not reported yet: {error!r}", file=sys.stderr)
+                threading.Timer(0.5, changed.set).start()
+
+    client.on_method_request_received = answer
+    client.on_twin_desired_properties_patch_received = desired
+    client.connect()
+    desired(client.get_twin()["desired"])
+    threading.Thread(target=report, daemon=True).start()
+    print("ready", flush=True)
+    sys.stdin.read()
+    client.shutdown()
+    print(json.dumps(told), flush=True)
+
+
+if __name__ == "__main__":
+    main()

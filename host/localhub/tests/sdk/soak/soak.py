@@ -1,0 +1,347 @@
+"""All official SDKs at once against hotshoe-localhub: short tokens, cut connections and takeovers, for as long as wanted.
+
+usage: soak.py HOTSHOE-LOCALHUB HOTSHOE-SIMULATOR NODE-MODULES MINUTES [ADDRESS]
+
+Devices of the Python and the Node SDK over MQTT and WebSocket and a fleet of hotshoed's own sessions are called and have
+their twins changed by the service SDKs of both languages, while tokens run out every few seconds, connections are cut and
+taken over. Held at the end: no call failed but those whose device lost its connection meanwhile (a direct method is not
+queued, iothub.md section 3); every device shows the last change of its desired properties; every device still answers;
+and the hub's memory did not grow. Prints a summary; exit code 0 if all held.
+"""
+
+import base64
+import collections
+import hashlib
+import hmac
+import json
+import os
+import random
+import ssl
+import statistics
+import subprocess
+import sys
+import threading
+import time
+import urllib.parse
+
+import paho.mqtt.client
+import requests
+from azure.iot.hub import IoTHubRegistryManager
+from azure.iot.hub.models import CloudToDeviceMethod, Twin, TwinProperties
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+from localhub import Hub  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FLEET = 40
+PLUGIN = "acme/soak"
+PYTHON_TOKEN = 126  # renewed 120 s before its end: every 6 s
+NODE_TOKEN = 16  # renewed after 12 s
+FLEET_TOKEN = "20s"  # renewed after 16 s
+CUT_EVERY, TAKE_EVERY = 4.0, 9.0
+
+
+def token(resource, key, lifetime=60, policy=None):
+    resource, expiry = urllib.parse.quote(resource, safe=""), int(time.time()) + lifetime
+    signature = hmac.new(base64.b64decode(key), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
+    signature = urllib.parse.quote(base64.b64encode(signature), safe="")
+    return f"SharedAccessSignature sr={resource}&sig={signature}&se={expiry}" + (f"&skn={policy}" if policy else "")
+
+
+class Soak:
+    def __init__(self, localhub, simulator, node_modules, minutes, address):
+        os.environ["RUST_LOG"] = "warn"
+        self.hub = Hub(localhub, address)
+        self.address, self.node_modules, self.simulator = address, node_modules, simulator
+        self.seconds = float(minutes) * 60
+        parts = dict(part.split("=", 1) for part in self.hub.owner.strip().split(";"))
+        self.owner = parts["SharedAccessKey"]
+        self.base = f"https://{address}:{self.hub.https_port}"
+        self.registry = self.service()
+        self.lock = threading.Lock()
+        self.calls, self.failures, self.trouble = collections.Counter(), [], []
+        self.desired, self.sets = collections.defaultdict(dict), collections.Counter()
+        self.cuts, self.takeovers = 0, 0
+        self.gone = collections.defaultdict(list)  # device: [[from, to or None]]
+        self.events = collections.Counter()
+        self.memory = []
+        self.calm, self.ending = threading.Event(), threading.Event()
+        self.number = 0
+
+    def service(self):
+        return IoTHubRegistryManager.from_connection_string(self.hub.owner.strip())
+
+    # --- the parts
+
+    def start(self):
+        with_443 = self.hub.https_port == 443
+        self.devices, self.keys = ["py-mqtt", "node-mqtt"] + (["py-ws", "node-ws"] if with_443 else []), {}
+        if not with_443:
+            print("port 443 cannot be had: no WebSockets, no Node service app", flush=True)
+        self.children = {}
+        for device in self.devices:
+            made = self.registry.create_device_with_sas(device, "", "", "enabled")
+            self.keys[device] = made.authentication.symmetric_key.primary_key
+        threading.Thread(target=self.listen, daemon=True).start()
+        for device in self.devices:
+            transport = "websocket" if device.endswith("ws") else "mqtt"
+            text = f"HostName={self.address};DeviceId={device};SharedAccessKey={self.keys[device]}"
+            if device.startswith("py"):
+                command = [sys.executable, f"{HERE}/device.py", text, self.hub.ready["ca"], transport, str(PYTHON_TOKEN)]
+            else:
+                command = ["node", f"{HERE}/device.js", text, self.hub.ready["ca"], transport, str(NODE_TOKEN)]
+            child = self.children[device] = self.spawn(command)
+            assert child.stdout.readline().strip() == "ready", f"{device} did not come up"
+        self.fleet = [f"sim-{number:04}" for number in range(1, FLEET + 1)]
+        command = [self.simulator, "fleet", "--hub", self.hub.ready["owner"], "--ca", self.hub.ready["ca"], "--json",
+                   "--devices", str(FLEET), "--token-lifetime", FLEET_TOKEN, "--phase-time", "200ms",
+                   "--plugins", "acme.soak=0.0.1", "--port", str(self.hub.ready["mqttPort"])]
+        self.children["fleet"] = fleet = self.spawn(command)
+        while json.loads(fleet.stdout.readline())["event"] != "connected":
+            pass
+        threading.Thread(target=lambda: [None for _ in fleet.stdout], daemon=True).start()
+        self.workers = [threading.Thread(target=self.call_devices, args=([device], 0.3)) for device in self.devices]
+        self.workers += [threading.Thread(target=self.call_devices, args=(self.fleet, 0.1)),
+                         threading.Thread(target=self.desire_devices), threading.Thread(target=self.desire_fleet)]
+        self.troublemakers = [threading.Thread(target=self.cut), threading.Thread(target=self.take_over)]
+        threading.Thread(target=self.watch_memory, daemon=True).start()
+        for thread in self.workers + self.troublemakers:
+            thread.start()
+        self.node_service = None
+        if with_443:
+            self.node_service = self.spawn(["node", f"{HERE}/service.js", self.hub.owner.strip(), *self.devices])
+            threading.Thread(target=self.read_node_service, daemon=True).start()
+
+    def spawn(self, command):
+        environment = dict(os.environ, NODE_PATH=self.node_modules, NODE_EXTRA_CA_CERTS=self.hub.ready["ca"])
+        log = open(os.path.join(self.hub.directory.name, f"{os.path.basename(command[1])}.{len(self.children)}.log"), "w")
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True,
+                                env=environment)
+
+    # --- the service's side
+
+    def called(self, device, since, until, ok, error=""):
+        with self.lock:
+            self.calls[("fleet" if device.startswith("sim") else device, "answered" if ok else "failed")] += 1
+            if not ok:
+                self.failures.append((device, since, until, error))
+
+    def call_devices(self, devices, pause):
+        registry, at = self.service(), 0
+        while not self.ending.wait(pause):
+            device, at = devices[at % len(devices)], at + 1
+            self.call(registry, device)
+
+    def call(self, registry, device):
+        with self.lock:
+            self.number += 1
+            payload = {"n": self.number}
+        name = "hotshoe.ping" if device.startswith("sim") else "echo"
+        call = CloudToDeviceMethod(method_name=name, payload=payload, response_timeout_in_seconds=10,
+                                   connect_timeout_in_seconds=30)
+        since = time.time()
+        try:
+            answer = registry.invoke_device_method(device, call)
+            ok = answer.status == 200 and answer.payload == {"echo": payload}
+            self.called(device, since, time.time(), ok, "" if ok else f"{answer.status} {answer.payload}")
+            return ok
+        except Exception as error:
+            text = getattr(getattr(error, "response", None), "text", None) or repr(error)
+            self.called(device, since, time.time(), False, text)
+            return False
+
+    def desire(self, registry, device, key, patch, number):
+        try:
+            registry.update_twin(device, Twin(properties=TwinProperties(desired=patch)), "*")
+        except Exception as error:
+            with self.lock:
+                self.trouble.append(f"desired of {device}: {error!r}")
+            return
+        with self.lock:
+            self.desired[device][key] = number
+            self.sets[key] += 1
+
+    def desire_devices(self):
+        registry, number = self.service(), 0
+        while not self.ending.wait(1.0):
+            number += 1
+            for device in self.devices:
+                self.desire(registry, device, "python", {"python": number}, number)
+
+    def desire_fleet(self):
+        registry, number = self.service(), 0
+        while not self.ending.wait(0.1):
+            number += 1
+            device = self.fleet[number % FLEET]
+            patch = {"hotshoe": {"plugins": {PLUGIN: {"version": f"1.0.{number}"}}}}
+            self.desire(registry, device, "plugin", patch, f"1.0.{number}")
+
+    def read_node_service(self):
+        for line in self.node_service.stdout:
+            said = json.loads(line)
+            if "call" in said:
+                self.called(said["call"], said["from"], said["to"], said["ok"], said.get("error", ""))
+            elif "desired" in said:
+                with self.lock:
+                    self.desired[said["desired"]]["node"] = said["n"]
+                    self.sets["node"] += 1
+            else:
+                self.trouble.append(f"node service: {said}")
+
+    # --- what happens to connections
+
+    def post(self, path):
+        headers = {"authorization": token(self.address, self.owner, policy="iothubowner")}
+        return requests.post(f"{self.base}{path}?api-version=2021-04-12", headers=headers, verify=self.hub.ready["ca"])
+
+    def cut(self):
+        while not self.calm.wait(CUT_EVERY):
+            device = random.choice(self.devices + self.fleet[:len(self.devices)])
+            self.cuts += self.post(f"/localhub/devices/{device}/disconnect").ok
+
+    def take_over(self):
+        while not self.calm.wait(TAKE_EVERY):
+            device = random.choice(self.devices)
+            client = paho.mqtt.client.Client(device, clean_session=False)
+            client.username_pw_set(f"{self.address}/{device}/?api-version=2021-04-12",
+                                   token(f"{self.address}/devices/{device}", self.keys[device]))
+            client.tls_set(self.hub.ready["ca"], tls_version=ssl.PROTOCOL_TLSv1_2)
+            connected = threading.Event()
+            client.on_connect = lambda *_: connected.set()
+            try:
+                client.connect(self.address, 8883)
+                client.loop_start()
+                self.takeovers += connected.wait(10)
+                client.disconnect()
+                client.loop_stop()
+            except OSError as error:
+                self.trouble.append(f"takeover of {device}: {error!r}")
+
+    def listen(self):
+        """Keeps for each device when it was not connected."""
+        while not self.ending.is_set():
+            headers = {"authorization": token(self.address, self.owner, 86400, "iothubowner")}
+            with requests.get(f"{self.base}/localhub/events?kinds=connected,disconnected", headers=headers,
+                              verify=self.hub.ready["ca"], stream=True, timeout=60) as stream:
+                for line in stream.iter_lines():
+                    if not line.startswith(b"data:"):
+                        continue
+                    event = json.loads(line[5:])
+                    kind, device, now = event.get("kind"), event.get("device"), time.time()
+                    self.events[kind or "lagged"] += 1
+                    gaps = self.gone[device]
+                    if kind == "disconnected":
+                        gaps.append([now, None])
+                    elif kind == "connected" and gaps and gaps[-1][1] is None:
+                        gaps[-1][1] = now
+
+    def was_gone(self, device, since, until):
+        margin = 0.5
+        return any(begin <= until + margin and (end is None or end >= since - margin)
+                   for begin, end in self.gone[device])
+
+    def watch_memory(self):
+        began = time.time()
+        while not self.ending.is_set():
+            with open(f"/proc/{self.hub.process.pid}/status") as status:
+                line = next(line for line in status if line.startswith("VmRSS"))
+            self.memory.append((time.time() - began, int(line.split()[1])))
+            time.sleep(2)
+
+    # --- the end
+
+    def run(self):
+        end = time.time() + self.seconds
+        while time.time() < end:
+            time.sleep(min(60, max(0.1, end - time.time())))
+            with self.lock:
+                answered = sum(count for (_, how), count in self.calls.items() if how == "answered")
+                print(f"{self.seconds - end + time.time():6.0f} s: {answered} calls answered, {len(self.failures)} not, "
+                      f"{sum(self.sets.values())} desired changes, {self.cuts} cuts, {self.takeovers} takeovers, "
+                      f"{self.events['disconnected']} connections ended, hub {self.memory[-1][1]} KiB", flush=True)
+        self.calm.set()
+        for thread in self.troublemakers:
+            thread.join()
+        time.sleep(15)  # the last calls and changes are made in peace
+        self.ending.set()
+        if self.node_service:
+            self.node_service.stdin.close()
+            self.node_service.wait(60)
+        for thread in self.workers:
+            thread.join()
+        return self.judge()
+
+    def judge(self):
+        bad = []
+        lost = [failure for failure in self.failures if not self.was_gone(*failure[:3])]
+        bad += [f"lost call: {device}, {until - since:.1f} s: {error}" for device, since, until, error in lost[:20]]
+        behind = self.behind()
+        deadline = time.time() + 60
+        while behind and time.time() < deadline:
+            time.sleep(1)
+            behind = self.behind()
+        bad += [f"lost desired change: {text}" for text in behind]
+        registry = self.service()
+        bad += [f"does not answer at the end: {device}" for device in self.devices + self.fleet
+                if not self.call(registry, device)]
+        told = {}
+        for device, child in self.children.items():
+            if device == "fleet":
+                child.terminate()
+                child.wait(60)
+                continue
+            assert child.poll() is None, f"{device} ended by itself"
+            output, _ = child.communicate(timeout=60)
+            told[device] = json.loads(output.strip().splitlines()[-1])
+            if told[device]["backwards"] or told[device]["twice"]:
+                bad.append(f"{device} saw a change backwards or a call twice: {told[device]}")
+        window = lambda low, high: [kib for at, kib in self.memory if low <= at / self.memory[-1][0] <= high]
+        early, late = statistics.mean(window(0.2, 0.4)), statistics.mean(window(0.8, 1.0))
+        # What is kept of the last messages and packets fills up in the first minutes.
+        if self.seconds >= 600 and late > early * 1.1 + 1024:
+            bad.append(f"the hub's memory grew from {early:.0f} KiB to {late:.0f} KiB")
+        print(json.dumps({
+            "minutes": self.seconds / 60, "lost": len(lost), "behind": behind, "trouble": self.trouble[:10],
+            "calls": {f"{who} {how}": count for (who, how), count in sorted(self.calls.items())},
+            "failures": collections.Counter(error[:120] for *_, error in self.failures).most_common(8),
+            "desiredSet": dict(self.sets), "devices": told, "cuts": self.cuts, "takeovers": self.takeovers,
+            "connections": dict(self.events),
+            "hubKiB": {"first": self.memory[0][1], "early": round(early), "late": round(late),
+                       "most": max(kib for _, kib in self.memory)},
+        }, indent=1, ensure_ascii=False), flush=True)
+        for text in bad:
+            print(f"NOT HELD: {text}", flush=True)
+        return not bad
+
+    def behind(self):
+        """The devices that do not show the last change, each in words."""
+        found = []
+        for device, wanted in self.desired.items():
+            reported = self.registry.get_twin(device).properties.reported
+            if "plugin" in wanted:
+                shown = {"plugin": reported.get("hotshoe", {}).get("plugins", {}).get(PLUGIN, {}).get("version")}
+            else:
+                shown = reported.get("seen") or {}
+            found += [f"{device}: {key} is {shown.get(key)}, {value} was set last"
+                      for key, value in wanted.items() if shown.get(key) != value]
+        return found
+
+
+def main():
+    soak = Soak(*sys.argv[1:5], (sys.argv[5:6] or ["127.0.0.3"])[0])
+    try:
+        soak.start()
+        held = soak.run()
+    finally:
+        soak.calm.set()
+        soak.ending.set()
+        for child in getattr(soak, "children", {}).values():
+            if child.poll() is None:
+                child.kill()
+        if soak.hub.process.poll() is None:
+            soak.hub.stop()
+    return 0 if held else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
