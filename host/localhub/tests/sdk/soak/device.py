@@ -5,7 +5,9 @@ usage: device.py CONNECTION-STRING CA-FILE mqtt|websocket TOKEN-SECONDS
 Prints `ready` when it is connected and, at the end of standard input, one line of JSON about what it did.
 """
 
+import faulthandler
 import json
+import os
 import sys
 import threading
 
@@ -62,8 +64,14 @@ def main():
     threading.Thread(target=report, daemon=True).start()
     print("ready", flush=True)
     sys.stdin.read()
-    client.shutdown()
+    leaving = threading.Thread(target=client.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(30)
+    told["left"] = not leaving.is_alive()
+    if leaving.is_alive():
+        faulthandler.dump_traceback(sys.stderr)
     print(json.dumps(told), flush=True)
+    os._exit(0)  # whatever threads the SDK has left
 
 
 if __name__ == "__main__":

@@ -290,9 +290,16 @@ class Soak:
                 child.terminate()
                 child.wait(60)
                 continue
-            assert child.poll() is None, f"{device} ended by itself"
-            output, _ = child.communicate(timeout=60)
-            told[device] = json.loads(output.strip().splitlines()[-1])
+            if child.poll() is not None:
+                bad.append(f"{device} ended by itself: {child.returncode}")
+                continue
+            try:
+                output, _ = child.communicate(timeout=60)
+                told[device] = json.loads(output.strip().splitlines()[-1])
+            except (subprocess.TimeoutExpired, ValueError, IndexError) as error:
+                bad.append(f"{device} did not tell what it did: {error!r}")
+                child.kill()
+                continue
             if told[device]["backwards"] or told[device]["twice"]:
                 bad.append(f"{device} saw a change backwards or a call twice: {told[device]}")
         window = lambda low, high: [kib for at, kib in self.memory if low <= at / self.memory[-1][0] <= high]
@@ -309,9 +316,18 @@ class Soak:
             "hubKiB": {"first": self.memory[0][1], "early": round(early), "late": round(late),
                        "most": max(kib for _, kib in self.memory)},
         }, indent=1, ensure_ascii=False), flush=True)
+        if bad:
+            self.show_logs()
         for text in bad:
             print(f"NOT HELD: {text}", flush=True)
         return not bad
+
+    def show_logs(self):
+        for name in sorted(os.listdir(self.hub.directory.name)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.hub.directory.name, name), errors="replace") as log:
+                    print(f"-- the end of {name}\n" + "".join(log.readlines()[-60:]), flush=True)
+        print("-- the end of the hub's log\n" + "".join(self.hub.lines[-40:]), flush=True)
 
     def behind(self):
         """The devices that do not show the last change, each in words."""
