@@ -17,9 +17,9 @@ use crate::config::{HubConfig, HubSource};
 use crate::hub::{Assignment, Provisioner, ProvisioningSettings, Setbacks, Transport};
 use crate::state::StateDir;
 
-/// After how many refusals in a row the service is asked, and after how many others: what else fails is the network,
-/// most of the time.
-const REFUSALS: u32 = 3;
+/// After how many refusals in a row the service is asked, and after how many others. The second refusal is that of a
+/// token just made; what else fails is the network, most of the time.
+const REFUSALS: u32 = 2;
 const CONNECTIONS: u32 = 10;
 
 /// Who tells the device its hub.
@@ -76,15 +76,16 @@ impl Source {
         }
     }
 
-    /// Asks again whenever the hub does not take the device. Cancels `again` where the answer has become another one.
+    /// Asks again whenever the hub does not take the device, which believes to be `here`. Cancels `again` where the
+    /// answer has become another one, and is kept.
     pub(super) async fn follow(
         self,
+        here: Assignment,
         mut setbacks: watch::Receiver<Setbacks>,
         retry: Arc<Notify>,
         again: CancellationToken,
     ) {
         let Source::Asked(provisioner) = self else { return };
-        let known: Option<Assignment> = provisioner.kept().ok().flatten();
         while setbacks.changed().await.is_ok() {
             let now = *setbacks.borrow_and_update();
             if !is_due(now) {
@@ -92,9 +93,9 @@ impl Source {
             }
             tracing::warn!(?now, "the hub does not take the device; asking the provisioning service");
             match provisioner.register_once().await {
-                Ok(assignment) if known.as_ref().is_some_and(|known| *known == assignment) => {
-                    retry.notify_one()
-                }
+                Ok(assignment) if assignment == here => retry.notify_one(),
+                // Another start would come back to the old one.
+                Ok(assignment) if provisioner.kept().ok().flatten().as_ref() != Some(&assignment) => {}
                 Ok(assignment) => {
                     tracing::warn!(hub = %assignment.hub, device = %assignment.device, "another hub; the host starts anew");
                     again.cancel();
@@ -120,7 +121,7 @@ mod tests {
     fn the_service_is_asked_sooner_where_the_hub_refuses() {
         let due = |connections, refusals| is_due(Setbacks { connections, refusals });
         assert!(!due(0, 0) && !due(1, 1) && !due(9, 0));
-        assert!(due(3, 3) && due(10, 0) && due(20, 1) && due(6, 6));
-        assert!(!due(4, 4) && !due(11, 0));
+        assert!(due(1, 2) && due(10, 0) && due(20, 1) && due(3, 4));
+        assert!(!due(2, 3) && !due(11, 0));
     }
 }

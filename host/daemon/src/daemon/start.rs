@@ -30,7 +30,7 @@ use crate::disk;
 use crate::fetch::{FetchSettings, Fetcher, Scheme};
 use crate::flash::Flash;
 use crate::gate::Gate;
-use crate::hub::{self, Hub, HubSettings, Transport};
+use crate::hub::{self, Assignment, Hub, HubSettings, Transport};
 use crate::job::{JobSettings, Jobs, NoSlots, Restart, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
 use crate::receive::{ReceiveSettings, Receiver, Web};
@@ -87,6 +87,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         }
     };
     let device_id = connection.device.clone().unwrap_or_default();
+    let here = Assignment { hub: connection.host.clone(), device: device_id.clone() };
     let hub_settings = hub_settings(config.hub, connection);
     let (hub, session) = hub::start(hub_settings, state.subdirectory("hub")?, shutdown.clone())?;
     let Hub { outbox, telemetry, desired, calls, connected, setbacks, retry, metrics: hub_metrics } = hub;
@@ -212,7 +213,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     };
     let serving = tokio::spawn(dispatch.clone().serve(calls));
     let mut followers = vec![tokio::spawn(identity::follow(native, outbox))];
-    followers.push(tokio::spawn(source.follow(setbacks, retry, again.clone())));
+    followers.push(tokio::spawn(source.follow(here, setbacks, retry, again.clone())));
     if safe_mode.reason().is_none() {
         followers.push(tokio::spawn(settings.follow()));
         followers.push(tokio::spawn(wanted.follow()));

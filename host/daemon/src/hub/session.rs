@@ -85,6 +85,7 @@ impl Session {
                 self.setbacks.send_replace(Setbacks::default());
             }
             clean = false;
+            let refused = matches!(ended, Ended::Lost(Lost::Refused { .. }));
             let wait = match ended {
                 Ended::Left(Leaving::Shutdown) => break,
                 Ended::Left(Leaving::Renewal) => continue,
@@ -113,7 +114,7 @@ impl Session {
             if settled.is_none() {
                 self.setbacks.send_modify(|setbacks| {
                     setbacks.connections = setbacks.connections.saturating_add(1);
-                    setbacks.refusals = refusals;
+                    setbacks.refusals = if refused { refusals } else { 0 };
                 });
             }
             tokio::select! {

@@ -16,6 +16,8 @@ pub struct Hub {
     pub mqtt_port: u16,
     pub https_port: u16,
     pub ca: PathBuf,
+    /// What provisioning clients name it by.
+    pub id_scope: String,
     rest: Rest,
     _process: Kept,
 }
@@ -23,9 +25,19 @@ pub struct Hub {
 impl Hub {
     /// Starts a hub; it listens when this returns.
     pub async fn start(data: &Path, images: &Path) -> Hub {
-        let mut command = Command::new(program("hotshoe-localhub"));
-        command.args(["serve", "--mqtt-port", "0", "--https-port", "0", "--data"]).arg(data);
-        command.arg("--images").arg(images).env("RUST_LOG", "warn");
+        let mut command = command(data, 0);
+        command.arg("--images").arg(images);
+        Hub::ready(command)
+    }
+
+    /// A hub without images on an address of its own, which is its name, too.
+    pub async fn start_at(address: &str, mqtt_port: u16, data: &Path) -> Hub {
+        let mut command = command(data, mqtt_port);
+        command.args(["--host", address, "--listen", address]);
+        Hub::ready(command)
+    }
+
+    fn ready(mut command: Command) -> Hub {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
@@ -33,7 +45,16 @@ impl Hub {
         let port = |name: &str| u16::try_from(ready[name].as_u64().unwrap()).unwrap();
         let ca = PathBuf::from(ready["ca"].as_str().unwrap());
         let rest = Rest::new(&ca, Path::new(ready["owner"].as_str().unwrap()));
-        Hub { mqtt_port: port("mqttPort"), https_port: port("httpsPort"), ca, rest, _process: Kept(process) }
+        let id_scope = ready["idScope"].as_str().unwrap().to_owned();
+        let (mqtt_port, https_port) = (port("mqttPort"), port("httpsPort"));
+        Hub { mqtt_port, https_port, ca, id_scope, rest, _process: Kept(process) }
+    }
+
+    /// Asks something of its REST, which it must do; its answer comes back.
+    pub async fn ask(&self, method: Method, path: &str, body: Option<&Value>) -> Value {
+        let (status, answer) = self.rest.send(method, path, body).await;
+        assert!((200..300).contains(&status), "{path}: {status}: {answer}");
+        answer
     }
 
     /// Makes a device; returns its key.
@@ -91,4 +112,11 @@ impl Hub {
         })
         .await
     }
+}
+
+fn command(data: &Path, mqtt_port: u16) -> Command {
+    let mut command = Command::new(program("hotshoe-localhub"));
+    command.args(["serve", "--https-port", "0", "--mqtt-port", &mqtt_port.to_string(), "--data"]).arg(data);
+    command.env("RUST_LOG", "warn");
+    command
 }

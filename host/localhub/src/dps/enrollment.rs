@@ -27,6 +27,7 @@ pub(crate) struct WantedEnrollment {
     attestation: Option<Attestation>,
     provisioning_status: Option<Status>,
     initial_twin: Option<Change>,
+    iot_hub_host_name: Option<String>,
     payload: Option<Value>,
 }
 
@@ -48,6 +49,9 @@ pub(crate) struct Enrollment {
     /// What the twin of a new device begins with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) initial_twin: Option<Change>,
+    /// Another hub that its devices are sent to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) iot_hub_host_name: Option<String>,
     /// What the device gets along with its assignment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) payload: Option<Value>,
@@ -152,6 +156,7 @@ impl WantedEnrollment {
             attestation,
             provisioning_status: self.provisioning_status.unwrap_or(Status::Enabled),
             initial_twin: self.initial_twin,
+            iot_hub_host_name: self.iot_hub_host_name.filter(|host| !host.is_empty()),
             payload: self.payload,
             etag: generate_etag(),
             created_date_time_utc: present

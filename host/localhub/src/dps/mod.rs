@@ -3,7 +3,8 @@
 //! It is served on the hub's own MQTT port and WebSocket path: a client whose user name is
 //! `{idScope}/registrations/{registrationId}/api-version=…` gets a session of [`crate::mqtt`]'s `registration`, which
 //! can register and ask how that went, and nothing else. The SDKs' provisioning clients work with the hub's host as
-//! their provisioning host. There is one hub to be assigned to: this one.
+//! their provisioning host. Devices are assigned to this hub; `iotHubHostName` sends them to another one, where their
+//! identity must have been made.
 //!
 //! How to use it:
 //!
@@ -17,7 +18,8 @@
 //!      base64(HMAC-SHA256(group key, registration id)); with `x509` and `signingCertificates` its certificate is
 //!      signed by that authority and its common name is the registration id.
 //!    - More members: `deviceId` (individual only; otherwise the registration id), `provisioningStatus` (`enabled` or
-//!      `disabled`), `initialTwin` (`{"tags", "properties": {"desired"}}`), `payload` (ours: any JSON for the device).
+//!      `disabled`), `initialTwin` (`{"tags", "properties": {"desired"}}`), `iotHubHostName`, `payload` (ours: any
+//!      JSON for the device).
 //! 3. The device publishes `$dps/registrations/PUT/iotdps-register/?$rid=1` with `{"registrationId", "payload"?}`, hears
 //!    202 with `operationId` and `retry-after`, asks, and hears 200 with `registrationState.assignedHub` and `deviceId`.
 //!    It then connects to the hub with the key or certificate that it registered with: the identity has the same.
@@ -28,28 +30,21 @@
 //!
 //! A device that registers again keeps its twin; only its proof is brought up to date. The identity is durable before
 //! the registration is, so a hub that is killed between the two does the same again. What the service has and this has
-//! not: allocation policies and webhooks, TPM, several hubs, certificates issued by it.
+//! not: allocation policies and webhooks, TPM, identities made in other hubs, certificates issued by it.
 
 mod attest;
 mod enrollment;
 mod register;
 mod topics;
 
-use hotshoe_core::sas::SasError;
+/// The key of one device of an enrollment group.
+pub use hotshoe_core::sas::derived_key as device_key;
 
 pub(crate) use self::attest::{Claim, Proven};
 pub(crate) use self::enrollment::{Enrollment, Kind, WantedEnrollment};
 pub(crate) use self::register::Registration;
 pub(crate) use self::topics::{RESPONSES, Request, UserName, response};
 use crate::store::{Store, StoreError};
-
-/// The key of one device of an enrollment group: base64 of HMAC-SHA256 over its registration id.
-pub fn device_key(group_key: &str, registration_id: &str) -> Result<String, SasError> {
-    use base64::{Engine as _, engine::general_purpose::STANDARD};
-    let key = STANDARD.decode(group_key).map_err(|_| SasError::Key)?;
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key);
-    Ok(STANDARD.encode(ring::hmac::sign(&key, registration_id.as_bytes())))
-}
 
 /// The hub's id scope, in the form of the service's: made once.
 pub(crate) fn load_or_make_id_scope(store: &Store) -> Result<String, StoreError> {

@@ -109,8 +109,9 @@ impl Hub {
                 match hub.assign(&enrollment, &proven) {
                     Ok((name, is_new)) => {
                         let substatus = if is_new { "initialAssignment" } else { "deviceDataMigrated" };
+                        let elsewhere = enrollment.iot_hub_host_name.clone();
                         registration.status = State::Assigned;
-                        registration.assigned_hub = Some(hub.host.clone());
+                        registration.assigned_hub = Some(elsewhere.unwrap_or_else(|| hub.host.clone()));
                         registration.device_id = Some(name.to_string());
                         registration.substatus = Some(substatus.into());
                         registration.payload = enrollment.payload;
@@ -128,10 +129,14 @@ impl Hub {
         .await
     }
 
-    /// Makes the identity, or gives the present one the proof that the client has now. True if it is new.
+    /// Makes the identity, or gives the present one the proof that the client has now; in another hub nothing is made.
+    /// True if it is new.
     fn assign(&self, enrollment: &Enrollment, proven: &Proven) -> Result<(Name, bool), Fault> {
         let id = enrollment.device_id.as_ref().unwrap_or(&proven.registration_id);
         let name = Name::device(id)?;
+        if enrollment.iot_hub_host_name.as_ref().is_some_and(|host| *host != self.host) {
+            return Ok((name, false));
+        }
         let is_new = self.store.change(&name, |record| {
             if let Some(record) = record {
                 record.identity.authentication = proven.authentication.clone();

@@ -96,7 +96,7 @@ async fn ask(
             }
         }
     }
-    Err(silent("with an assignment"))
+    Err(Failed::Endless { polls: POLLS })
 }
 
 /// Drives the connection and hands on the answers, until it ends.

@@ -1,9 +1,10 @@
 //! How a device finds its hub: it asks the provisioning service (DPS), and keeps the answer.
 //!
 //! Promise: a device that has been assigned once comes up without asking again, over restarts and power cuts: the
-//! assignment is durable before it is used. It is asked for anew where the hub does not know the device any more, and
-//! where another service, scope or registration is configured. Registering never gives up; what is wrong is logged each
-//! time with what to do about it. (iothub.md §7, §8.2)
+//! assignment is durable before it is used. (Where it cannot be stored, the log says so, the device comes up all the
+//! same, and the next start asks.) It is asked for anew where the hub does not know the device any more, and where
+//! another service, scope or registration is configured. Registering never gives up; what is wrong is logged each time
+//! with what to do about it. (iothub.md §7, §8.2)
 //!
 //! The credential is the same for the service and the hub: the device's key, or its certificate. A group's key is never
 //! kept: the configuration derives the device's own from it.

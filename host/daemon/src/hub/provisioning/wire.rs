@@ -37,6 +37,10 @@ pub(in crate::hub) enum Failed {
     Unassigned { status: String, message: String },
     #[error("the provisioning service did not answer {what} within {} s", after.as_secs())]
     Silent { what: &'static str, after: Duration },
+    #[error(
+        "the provisioning service is still assigning a hub after {polls} questions; look at the registration there"
+    )]
+    Endless { polls: u32 },
     #[error("the provisioning service answered something that is no answer: {0}")]
     Nonsense(String),
     #[error("no connection to the provisioning service: {0}")]
