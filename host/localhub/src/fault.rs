@@ -68,12 +68,17 @@ pub enum Fault {
     /// `If-Match` or `$version` names another state than the present one.
     #[error("{0}")]
     PreconditionFailed(String),
-    /// Asked more often than allowed; to be asked again later.
-    #[error("{0}")]
-    TooManyRequests(String),
     /// A body is larger than allowed.
     #[error("{0}")]
     TooLarge(String),
+    /// Asked more often than allowed; to be asked again later.
+    #[error("{text}")]
+    Throttled {
+        /// What there was too much of.
+        text: String,
+        /// Whether a direct method met it: those answer in the newer form.
+        method: bool,
+    },
     /// The hub is full.
     #[error("{0}")]
     Unavailable(String),
@@ -125,7 +130,7 @@ impl Fault {
             Self::PreconditionFailed(_) => (412_001, "PreconditionFailed"),
             Self::LockLost(_) => (412_002, "DeviceMessageLockLost"),
             Self::TooLarge(_) => (413_001, "MessageTooLarge"),
-            Self::TooManyRequests(_) => (429_001, "ThrottlingException"),
+            Self::Throttled { .. } => (429_001, "ThrottlingException"),
             Self::Unavailable(_) => (503_001, "ServiceUnavailable"),
             Self::GatewayTimeout(_) => (504_101, "GatewayTimeout"),
             Self::Internal(_) => (500_001, "ServerError"),
@@ -140,7 +145,7 @@ impl Fault {
             Self::DeviceNotOnline(wait) | Self::GatewayTimeout(wait) => {
                 self.newer_form(&json!({"timeout": hours(*wait)}))
             }
-            Self::LinkReplaced => self.newer_form(&json!({})),
+            Self::LinkReplaced | Self::Throttled { method: true, .. } => self.newer_form(&json!({})),
             _ => json!({
                 "Message": format!("ErrorCode:{};{self}", self.name()),
                 "ExceptionMessage": format!("Tracking ID:{}", tracking_id()),

@@ -20,13 +20,17 @@ use crate::clock;
 use crate::dps;
 use crate::events::{Events, Section, Text, What};
 use crate::fault::Fault;
+use crate::faults::Faults;
 use crate::identity::Name;
 use crate::inbox::feedback::Reading;
 use crate::jobs::Jobs;
+use crate::limits::{Budget, Limits};
 use crate::links::Links;
 use crate::policies::Policies;
 use crate::presence::Presence;
+use crate::settings::Settings;
 use crate::store::{Record, Store, StoreError};
+use crate::throttle::{Operation, Throttle};
 use crate::twin::{Change, Notification};
 use crate::wirelog::WireLog;
 
@@ -51,6 +55,10 @@ pub struct Hub {
     pub(crate) presence: Presence,
     pub(crate) feedback: Reading,
     pub(crate) jobs: Jobs,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) memory: Arc<Budget>,
+    pub(crate) faults: Faults,
+    pub(crate) throttle: Throttle,
     order: Order,
     refused: Mutex<HashMap<Name, Instant>>,
     telemetry: Mutex<VecDeque<Telemetry>>,
@@ -96,8 +104,7 @@ pub struct Telemetry {
 
 impl Hub {
     pub(crate) fn new(
-        host: String,
-        clock_slack: Duration,
+        settings: &Settings,
         store: Store,
         fixed_authorities: Vec<CertificateDer<'static>>,
     ) -> Result<Self, StoreError> {
@@ -105,11 +112,13 @@ impl Hub {
         let id_scope = dps::load_or_make_id_scope(&store)?;
         let events = Events::new();
         let presence = Presence::load(&store)?;
+        let limits = settings.limits.clone();
+        let memory = Budget::new(limits.memory);
         Ok(Self {
-            host,
-            clock_slack,
+            host: settings.host.clone(),
+            clock_slack: settings.clock_slack,
             store,
-            links: Links::new(events.clone()),
+            links: Links::new(events.clone(), Arc::clone(&memory), limits.queue_size),
             wire_log: WireLog::new(events.clone()),
             events,
             policies,
@@ -118,6 +127,10 @@ impl Hub {
             presence,
             feedback: Reading::default(),
             jobs: Jobs::default(),
+            limits: Arc::new(limits),
+            memory,
+            faults: Faults::new(&settings.faults),
+            throttle: Throttle::new(settings.throttle),
             order: Order::default(),
             refused: Mutex::new(HashMap::new()),
             telemetry: Mutex::new(VecDeque::new()),
@@ -182,6 +195,7 @@ impl Hub {
         replace: bool,
         if_match: Option<String>,
     ) -> Result<Record, Fault> {
+        self.throttle.pass(Operation::TwinUpdate).await?;
         let name = name.clone();
         self.blocking(move |hub| {
             hub.change_twin_with(&name, &change, replace, if_match.as_deref(), |store, work| {

@@ -18,6 +18,7 @@ use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Name;
 use crate::links::Answer;
+use crate::throttle::Operation;
 
 /// A call as the operator wants it.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl Hub {
                 format!("the payload has {} bytes, more than {}", payload.len(), method::PAYLOAD_LIMIT);
             return Err(Fault::TooLarge(text));
         }
+        self.throttle.pass(Operation::Method(payload.len())).await?;
         if !self.links.is_connected(name) {
             self.record(name).await?; // a connected device is a registered one
         }

@@ -7,23 +7,21 @@
 //! disconnected come in the order in which they were so.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::events::{Events, What};
 use crate::identity::Name;
+use crate::limits::{Budget, Share};
 use crate::mqtt::Subscriptions;
-
-/// How many messages may wait for one connection.
-pub(crate) const QUEUE: usize = 256;
 
 /// What a connection is told to do.
 #[derive(Debug)]
 pub(crate) enum Command {
     /// Publish at quality of service 0.
-    Publish { topic: String, payload: Bytes },
+    Publish { topic: String, payload: Bytes, held: Share },
     /// Look into the device's inbox: there is a message from the cloud.
     Mail,
     /// End the connection without a packet, as IoT Hub does.
@@ -54,6 +52,8 @@ pub(crate) enum Delivery {
 
 struct Link {
     number: u64,
+    /// What the queue may hold.
+    queue: Arc<Budget>,
     commands: mpsc::Sender<Command>,
     subscriptions: Subscriptions,
     calls: HashMap<String, oneshot::Sender<Result<Answer, Replaced>>>,
@@ -64,11 +64,15 @@ pub(crate) struct Links {
     links: Mutex<HashMap<Name, Link>>,
     changed: watch::Sender<u64>,
     events: Events,
+    memory: Arc<Budget>,
+    queue_size: usize,
 }
 
 impl Links {
-    pub(crate) fn new(events: Events) -> Self {
-        Self { links: Mutex::new(HashMap::new()), changed: watch::Sender::new(0), events }
+    /// Messages that wait count against `memory`, and those of one connection may have `queue_size` bytes.
+    pub(crate) fn new(events: Events, memory: Arc<Budget>, queue_size: usize) -> Self {
+        let changed = watch::Sender::new(0);
+        Self { links: Mutex::new(HashMap::new()), changed, events, memory, queue_size }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Name, Link>> {
@@ -89,7 +93,13 @@ impl Links {
             *last += 1;
             number = *last;
         });
-        let link = Link { number, commands, subscriptions, calls: HashMap::new() };
+        let link = Link {
+            number,
+            queue: self.memory.below(self.queue_size),
+            commands,
+            subscriptions,
+            calls: HashMap::new(),
+        };
         if let Some(old) = links.insert(name.clone(), link) {
             let reason = "a newer connection of the same device took over";
             self.events.tell(name, &What::Disconnected { reason });
@@ -157,7 +167,9 @@ impl Links {
         if !link.subscriptions.matches(&topic) {
             return Delivery::NotSubscribed;
         }
-        if link.commands.try_send(Command::Publish { topic, payload }).is_ok() {
+        let held = link.queue.take(topic.len() + payload.len());
+        let queued = |held| link.commands.try_send(Command::Publish { topic, payload, held }).is_ok();
+        if held.is_some_and(queued) {
             return Delivery::Queued;
         }
         self.cut(&mut links, name);

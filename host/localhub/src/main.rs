@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use hotshoe_localhub::{LocalHub, Settings};
+use hotshoe_localhub::{FAULTS_HELP, Limits, LocalHub, Rule, Settings, Tier};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
@@ -25,6 +25,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run the hub until SIGTERM or SIGINT.
+    #[command(after_long_help = FAULTS_HELP)]
     Serve(Serve),
 }
 
@@ -57,6 +58,14 @@ struct Serve {
     /// Seconds for which a token is still good after its end.
     #[arg(long, default_value_t = 300)]
     clock_slack: u64,
+    /// Make something go wrong, as said below; may be given several times.
+    #[arg(long, value_name = "KIND[:PARAMETER=VALUE,…]")]
+    fault: Vec<Rule>,
+    /// Simulate IoT Hub's throttles: smooth what comes too fast, then refuse it with 429.
+    #[arg(long, value_enum, default_value_t = Tier::Off)]
+    throttle: Tier,
+    #[command(flatten)]
+    limits: Limits,
 }
 
 #[tokio::main]
@@ -90,6 +99,9 @@ async fn run(serve: Serve) -> anyhow::Result<()> {
         images: serve.images,
         image_rate: serve.image_rate,
         clock_slack: Duration::from_secs(serve.clock_slack),
+        limits: serve.limits,
+        faults: serve.fault,
+        throttle: serve.throttle,
     })
     .await?;
     writeln!(std::io::stdout(), "{}", running.ready_line(&data))?;

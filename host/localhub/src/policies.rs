@@ -54,6 +54,11 @@ impl Policies {
         granted.into_iter().flat_map(|keys| [keys.primary.as_str(), keys.secondary.as_str()])
     }
 
+    /// The primary key of a policy, if there is one of that name.
+    pub(crate) fn primary_key(&self, policy: &str) -> Option<&str> {
+        self.0.get(policy).map(|keys| keys.primary.as_str())
+    }
+
     /// The primary key of `iothubowner`.
     pub(crate) fn owner_key(&self) -> &str {
         self.0.get("iothubowner").map_or("", |keys| keys.primary.as_str())

@@ -20,6 +20,7 @@ use crate::hub::Hub;
 use crate::identity::Name;
 use crate::invoke::Invocation;
 use crate::jobs;
+use crate::limits::{Door, Room};
 use crate::mqtt;
 use crate::page::Access;
 use crate::presence;
@@ -96,7 +97,7 @@ impl LocalHub {
         for path in &settings.device_authorities {
             authorities.extend(authorities::of_file(path).map_err(file(path))?);
         }
-        let hub = Arc::new(Hub::new(settings.host.clone(), settings.clock_slack, store, authorities)?);
+        let hub = Arc::new(Hub::new(&settings, store, authorities)?);
         let tls = Tls::prepare(&settings.data, &settings.host, settings.listen)?;
         let (mqtt, mqtt_port) = bind(settings.listen, settings.mqtt_port).await?;
         let (https, https_port) = bind(settings.listen, settings.https_port).await?;
@@ -107,8 +108,10 @@ impl LocalHub {
 
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
         tasks.spawn(presence::keep(Arc::clone(&hub), stop.clone()));
+        let room = Room::make(&hub.limits);
         let acceptor = TlsAcceptor::from(tls.mqtt);
-        tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), tasks.clone(), stop.clone()));
+        let door = Door::new("MQTT", room.mqtt, Arc::clone(&hub.limits));
+        tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), door, tasks.clone(), stop.clone()));
         let access = Arc::new(Access::default());
         tasks.spawn(jobs::run(Arc::clone(&hub), stop.clone()));
         let service = Service {
@@ -120,12 +123,12 @@ impl LocalHub {
             stop: stop.clone(),
             mqtt_port,
             https_port,
-            web_sockets: Arc::new(Semaphore::new(rest::MOST_WEB_SOCKETS)),
             streams: Arc::new(Semaphore::new(rest::MOST_STREAMS)),
             access: Arc::clone(&access),
         };
         let acceptor = TlsAcceptor::from(tls.https);
-        tasks.spawn(rest::listen(https, acceptor, rest::router(service), tasks.clone(), stop.clone()));
+        let door = Door::new("HTTPS", room.https, Arc::clone(&hub.limits));
+        tasks.spawn(rest::listen(https, acceptor, door, service));
         tracing::info!(host = settings.host, mqtt_port, https_port, "the hub listens");
         let (host, ca_pem, id_scope) = (settings.host, tls.ca_pem, hub.id_scope.clone());
         Ok(Running { host, mqtt_port, https_port, ca_pem, owner, id_scope, hub, access, tasks, stop })
@@ -166,6 +169,12 @@ impl Running {
         let wanted = serde_json::from_value(enrollment).map_err(wrong)?;
         let made = self.hub.enroll(kind, id.to_owned(), wanted, None).await?;
         serde_json::to_value(made).map_err(wrong)
+    }
+
+    /// The primary key of a policy, such as `service`.
+    #[must_use]
+    pub fn policy_key(&self, policy: &str) -> Option<&str> {
+        self.hub.policies.primary_key(policy)
     }
 
     /// A device's twin as the device sees it: `{"desired": {…, "$version"}, "reported": {…, "$version"}}`.

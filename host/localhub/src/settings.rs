@@ -4,6 +4,10 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::faults::Rule;
+use crate::limits::Limits;
+use crate::throttle::Tier;
+
 /// Settings of [`crate::LocalHub::start`].
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -25,10 +29,17 @@ pub struct Settings {
     pub image_rate: Option<u64>,
     /// How long after its end a token is still good, and the connection made with it still open.
     pub clock_slack: Duration,
+    /// How far connections, queues, times and memory go.
+    pub limits: Limits,
+    /// What goes wrong from the start.
+    pub faults: Vec<Rule>,
+    /// Whose throttles to simulate.
+    pub throttle: Tier,
 }
 
 impl Settings {
-    /// `localhost` on 127.0.0.1 with any free ports, no images, and IoT Hub's five minutes of slack.
+    /// `localhost` on 127.0.0.1 with any free ports, no images, IoT Hub's five minutes of slack, the default
+    /// limits, no faults and no throttles.
     pub fn new(data: impl Into<PathBuf>) -> Self {
         Self {
             host: "localhost".into(),
@@ -40,6 +51,9 @@ impl Settings {
             images: None,
             image_rate: None,
             clock_slack: Duration::from_secs(300),
+            limits: Limits::default(),
+            faults: Vec::new(),
+            throttle: Tier::Off,
         }
     }
 }

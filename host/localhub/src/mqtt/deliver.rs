@@ -9,6 +9,7 @@ use super::protocol::Protocol;
 use super::session::{End, Session, send_all};
 use super::wire::Wire;
 use crate::clock;
+use crate::faults::What;
 
 impl Session {
     /// Sends what waits, as far as there is room.
@@ -34,7 +35,10 @@ impl Session {
                 match self.subscriptions.quality(&topic) {
                     None => self.outbox.pass(number), // its filter is a narrower one: it waits for another
                     Some(0) => {
-                        send_all(wire, self.protocol.publish(&topic, &body)).await?;
+                        for _ in 0..self.passes(What::Messages).await? {
+                            let steps = self.protocol.publish(&topic, &body);
+                            send_all(wire, &self.hub, steps).await?;
+                        }
                         self.outbox.pass(number);
                         done.push(number);
                     }
@@ -42,7 +46,10 @@ impl Session {
                         let duplicate = self.resumed && message.deliveries > 1;
                         let steps =
                             self.protocol.publish_once_or_more(&topic, &body, identifier(number), duplicate);
-                        send_all(wire, steps).await?;
+                        // A lost one is sent again later, like any that is not acknowledged.
+                        if self.passes(What::Messages).await? > 0 {
+                            send_all(wire, &self.hub, steps).await?;
+                        }
                         self.outbox.sent(number, Instant::now());
                     }
                 }
@@ -71,7 +78,7 @@ impl Session {
                 let prefix = topic::device_bound(self.login.name.device_id());
                 let topic = format!("{prefix}{}", message.bag);
                 let steps = Protocol::publish_again(&topic, &message.body(), identifier(number));
-                send_all(wire, steps).await?;
+                send_all(wire, &self.hub, steps).await?;
             }
         }
         Ok(())

@@ -14,6 +14,7 @@ mod protocol;
 mod published;
 mod registration;
 mod session;
+mod troubles;
 mod user_name;
 mod wire;
 

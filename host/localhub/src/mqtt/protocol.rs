@@ -94,8 +94,10 @@ impl Protocol {
         let mut cursor = Cursor::new(bytes);
         let mut steps = Vec::new();
         while cursor.position() < bytes.len() as u64 {
-            let events = self.0.recv(&mut cursor);
-            steps.extend(events.into_iter().filter_map(step));
+            let mut next: Vec<Step> = self.0.recv(&mut cursor).into_iter().filter_map(step).collect();
+            // The packet before the answer that the crate gives by itself.
+            next.sort_by_key(|step| !matches!(step, Step::Packet(_)));
+            steps.append(&mut next);
             if matches!(steps.last(), Some(Step::Close(_))) {
                 break;
             }

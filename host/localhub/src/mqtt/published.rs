@@ -11,7 +11,9 @@ use serde_json::Value;
 use super::protocol::Step;
 use super::session::{End, Session};
 use crate::fault::Fault;
+use crate::faults::What;
 use crate::links::Answer;
+use crate::throttle::Operation;
 
 /// A device-to-cloud message with its properties, in bytes (`iothub.md` §1.9).
 const LARGEST_TELEMETRY: usize = 256 * 1024;
@@ -52,47 +54,63 @@ fn check_size(properties: &str, payload: &[u8]) -> Result<(), End> {
 }
 
 impl Session {
-    /// Acts on a publish; gives what to send back besides the acknowledgement. An error ends the connection.
+    /// Acts on a publish; gives what to send back besides the acknowledgement, or `None` if a fault lost it and it is
+    /// not to be acknowledged. An error ends the connection.
     pub(super) async fn published(
         &mut self,
         topic_name: &str,
         payload: &Bytes,
         flags: Flags,
-    ) -> Result<Vec<Step>, End> {
+    ) -> Result<Option<Vec<Step>>, End> {
         let name = self.login.name.clone();
         match topic::parse_from_device(topic_name, name.device_id(), name.module_id()) {
             FromDevice::MethodResponse { status, request_id } => {
-                let answer = Answer { status, payload: payload.clone() };
-                self.hub.links.answer(&name, self.number, request_id, answer);
-                Ok(Vec::new())
+                let times = self.passes(What::Answers).await?;
+                for _ in 0..times {
+                    self.hand_over(request_id, Answer { status, payload: payload.clone() });
+                }
+                Ok((times > 0).then(Vec::new))
             }
             FromDevice::TwinGet { request_id } => {
-                let (status, body) = match self.hub.record(&name).await {
+                let read = match self.hub.throttle.pass(Operation::TwinRead).await {
+                    Ok(()) => self.hub.record(&name).await,
+                    Err(fault) => Err(fault),
+                };
+                let (status, body) = match read {
                     Ok(record) => (200, record.twin.for_device().to_string()),
                     Err(fault) => (fault.status(), fault.twin_body().to_string()),
                 };
-                Ok(self.twin_answer(status, request_id, None, body))
+                self.twin_answer(status, request_id, None, body).await
             }
-            FromDevice::TwinPatch { request_id, version } => {
-                let reported = match self.read_patch(payload) {
-                    Ok(patch) => self.hub.report(&name, patch, version).await,
-                    Err(fault) => Err(fault),
-                };
-                Ok(match reported {
-                    Ok(version) => self.twin_answer(204, request_id, Some(version), String::new()),
-                    Err(fault) => {
-                        tracing::debug!(device = %name, %fault, "a twin patch was refused");
-                        self.twin_answer(fault.status(), request_id, None, fault.twin_body().to_string())
-                    }
-                })
-            }
+            FromDevice::TwinPatch { request_id, version } => match self.patch_twin(payload, version).await {
+                Ok(version) => self.twin_answer(204, request_id, Some(version), String::new()).await,
+                Err(fault) => {
+                    tracing::debug!(device = %name, %fault, "a twin patch was refused");
+                    let body = fault.twin_body().to_string();
+                    self.twin_answer(fault.status(), request_id, None, body).await
+                }
+            },
             FromDevice::Telemetry { properties } => {
                 check_size(properties, payload)?;
-                self.hub.keep_telemetry(&name, &flags.noted_in(properties), payload);
-                Ok(Vec::new())
+                let throttled = self.hub.throttle.pass(Operation::Telemetry).await;
+                throttled.map_err(|fault| fault.to_string())?;
+                let times = self.passes(What::Telemetry).await?;
+                for _ in 0..times {
+                    self.hub.keep_telemetry(&name, &flags.noted_in(properties), payload);
+                }
+                Ok((times > 0).then(Vec::new))
             }
             FromDevice::Unknown => Err(format!("a publish to {topic_name:?}, where nothing listens")),
         }
+    }
+
+    async fn patch_twin(&self, payload: &[u8], expected: Option<u64>) -> Result<u64, Fault> {
+        let name = &self.login.name;
+        if let Some(fault) = self.hub.faults.patch(name) {
+            return Err(fault);
+        }
+        self.hub.throttle.pass(Operation::TwinUpdate).await?;
+        self.hub.report(name, self.read_patch(payload)?, expected).await
     }
 
     fn read_patch(&self, payload: &[u8]) -> Result<Value, Fault> {
@@ -103,18 +121,20 @@ impl Session {
             .map_err(|error| Fault::ArgumentInvalid(format!("the patch is not JSON: {error}")))
     }
 
-    fn twin_answer(
+    async fn twin_answer(
         &mut self,
         status: u16,
         request_id: &str,
         version: Option<u64>,
         body: String,
-    ) -> Vec<Step> {
+    ) -> Result<Option<Vec<Step>>, End> {
         let topic = topic::twin_response(status, request_id, version);
         if !self.subscriptions.matches(&topic) {
-            return Vec::new();
+            return Ok(Some(Vec::new()));
         }
-        self.protocol.publish(&topic, &Bytes::from(body))
+        let times = self.passes(What::Twin).await?;
+        let body = Bytes::from(body);
+        Ok(Some((0..times).flat_map(|_| self.protocol.publish(&topic, &body)).collect()))
     }
 
     /// A will is telemetry of the client's own, or nothing.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::login::{Refusal, unauthorized, unavailable};
 use super::protocol::{Connect, Packet, Protocol, Step};
-use super::session::{End, Peer, at, ends_at, patience, send_all};
+use super::session::{End, NO_MEMORY, Peer, at, ends_at, patience, send_all};
 use super::wire::Wire;
 use crate::clock;
 use crate::dps::{Claim, Proven, RESPONSES, Request, UserName, response};
@@ -53,12 +53,14 @@ pub(super) async fn serve(
     let proven = match prove(&hub, peer, user, &connect).await {
         Ok(proven) => proven,
         Err(Refusal { code, reason }) => {
-            tracing::warn!(peer = %peer.address, ?code, reason, "provisioning was refused");
-            return send_all(wire, protocol.refuse(code)).await.err().unwrap_or(reason);
+            tracing::warn!(peer = %peer.address(), ?code, reason, "provisioning was refused");
+            peer.visit.fail();
+            return send_all(wire, &hub, protocol.refuse(code)).await.err().unwrap_or(reason);
         }
     };
-    tracing::info!(registration = proven.registration_id, peer = %peer.address, "a provisioning client connected");
-    if let Err(end) = send_all(wire, protocol.accept(false)).await {
+    peer.visit.prove();
+    tracing::info!(registration = proven.registration_id, peer = %peer.address(), "a provisioning client connected");
+    if let Err(end) = send_all(wire, &hub, protocol.accept(false)).await {
         return end;
     }
     let mut session = Session { protocol, hub, proven, is_listening: false, asked: VecDeque::new() };
@@ -110,15 +112,21 @@ impl Session {
         let patience = patience(keep_alive);
         let token_ends = self.proven.expires.map(ends_at);
         let mut silent_until = Instant::now() + patience;
+        let mut unfinished = self.hub.memory.take(0).ok_or(NO_MEMORY)?;
         loop {
             tokio::select! {
                 read = wire.read() => {
                     let bytes = read.map_err(|error| error.to_string())?;
                     let Some(bytes) = bytes else { return Err("the client closed the connection".into()) };
                     let steps = self.protocol.feed(&bytes);
-                    if !steps.is_empty() {
-                        silent_until = Instant::now() + patience;
+                    if steps.is_empty() {
+                        if !unfinished.grow(bytes.len()) {
+                            return Err(NO_MEMORY.into());
+                        }
+                        continue;
                     }
+                    silent_until = Instant::now() + patience;
+                    unfinished.clear();
                     if self.handle(wire, steps).await?.is_break() {
                         return Ok(());
                     }
@@ -142,11 +150,11 @@ impl Session {
                     }
                     self.is_listening = true;
                     let granted: Vec<u8> = filters.iter().map(|(_, qos)| (*qos).min(1)).collect();
-                    send_all(wire, self.protocol.subscribed(id, &granted)).await?;
+                    send_all(wire, &self.hub, self.protocol.subscribed(id, &granted)).await?;
                 }
                 Step::Packet(Packet::Unsubscribe { id, .. }) => {
                     self.is_listening = false;
-                    send_all(wire, self.protocol.unsubscribed(id)).await?;
+                    send_all(wire, &self.hub, self.protocol.unsubscribed(id)).await?;
                 }
                 Step::Packet(Packet::Publish { id, qos, topic, payload, .. }) => {
                     if qos > 1 {
@@ -157,13 +165,18 @@ impl Session {
                         request.ok_or_else(|| format!("a publish to {topic:?}, where nothing listens"))?;
                     let (topic, body) = self.answer(&request, &payload).await;
                     if let Some(id) = id {
-                        send_all(wire, self.protocol.acknowledge(id)).await?;
+                        send_all(wire, &self.hub, self.protocol.acknowledge(id)).await?;
                     }
                     if self.is_listening {
-                        send_all(wire, self.protocol.publish(&topic, &Bytes::from(body.to_string()))).await?;
+                        send_all(
+                            wire,
+                            &self.hub,
+                            self.protocol.publish(&topic, &Bytes::from(body.to_string())),
+                        )
+                        .await?;
                     }
                 }
-                other @ Step::Send(_) => send_all(wire, vec![other]).await?,
+                other @ Step::Send(_) => send_all(wire, &self.hub, vec![other]).await?,
                 Step::Packet(Packet::Acknowledged { .. } | Packet::Other) => {}
             }
         }
@@ -174,7 +187,8 @@ impl Session {
     async fn answer(&mut self, request: &Request<'_>, payload: &Bytes) -> (String, Value) {
         let (Request::Register { request_id } | Request::Status { request_id, .. }) = request;
         if let Some(wait) = self.too_often() {
-            let fault = Fault::TooManyRequests(format!("at most {MOST_REQUESTS} requests in 10 s"));
+            let fault =
+                Fault::Throttled { text: format!("at most {MOST_REQUESTS} requests in 10 s"), method: false };
             return (response(429, request_id, Some(wait)), fault.twin_body());
         }
         let answered = match request {

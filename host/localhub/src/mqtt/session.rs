@@ -1,9 +1,10 @@
 //! One client's connection, from its first byte to its last.
 //!
-//! Nothing waits for ever: the CONNECT must arrive within [`CONNECT_WITHIN`] of the TCP connection, silence is
-//! bounded by the keep-alive (× 1.5, at most [`LONGEST_SILENCE`]), a write by [`WRITE_WITHIN`], and the connection
-//! itself by its token. A publish is acknowledged only when what it asked for is durable.
+//! Nothing waits for ever (see [`crate::limits`]): the CONNECT must arrive within a time of the TCP connection,
+//! silence is bounded by the keep-alive (× 1.5, at most [`LONGEST_SILENCE`]), a write by a time, and the connection
+//! itself by its token. What a client sent of a packet that is not yet whole counts against the hub's memory. A publish is acknowledged only when what it asked for is durable.
 
+use std::net::SocketAddr;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,35 +14,35 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::filters::Subscriptions;
-use super::login::{Login, log_in};
+use super::login::{Login, Refusal, log_in};
 use super::outbox::Outbox;
 use super::protocol::{Connect, Packet, Protocol, ReturnCode, Step};
 use super::published::Flags;
 use super::registration;
+use super::troubles;
 use super::wire::Wire;
 use crate::clock;
 use crate::dps::UserName;
+use crate::faults::What;
 use crate::hub::Hub;
 use crate::identity::Name;
-use crate::links::{Command, QUEUE};
+use crate::limits::Visit;
+use crate::links::Command;
 use crate::store::Session as Kept;
 use crate::tls::ClientCertificate;
 use crate::wirelog::Tap;
 
-/// From the TCP (or WebSocket) connection to the CONNECT packet, TLS included.
-const CONNECT_WITHIN: Duration = Duration::from_secs(60);
+/// The largest CONNECT: a will may be telemetry, but a stranger is not given that much room.
+const LARGEST_CONNECT: usize = 64 * 1024;
 /// IoT Hub's longest patience with a silent client: 29.45 minutes.
 const LONGEST_SILENCE: Duration = Duration::from_secs(1767);
-/// How long a client may leave what it is sent unread.
-const WRITE_WITHIN: Duration = Duration::from_secs(30);
 /// How often at most a busy client's activity is noted.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 
 /// What is known of a client before it says anything.
-#[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    /// Its address, for the log.
-    pub(crate) address: String,
+    /// Its place among the open connections, with its address.
+    pub(crate) visit: Arc<Visit>,
     /// Its client certificate; that it holds the key was proved by TLS.
     pub(crate) certificate: Option<ClientCertificate>,
     /// Its CONNECT must have come by then.
@@ -50,20 +51,31 @@ pub(crate) struct Peer {
 
 impl Peer {
     /// A client that opened its connection just now.
-    pub(crate) fn new(address: String) -> Self {
-        Self { address, certificate: None, connect_by: Instant::now() + CONNECT_WITHIN }
+    pub(crate) fn new(visit: Arc<Visit>, connect_within: Duration) -> Self {
+        Self { visit, certificate: None, connect_by: Instant::now() + connect_within }
+    }
+
+    /// Where it connects from, for the log.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.visit.peer()
     }
 }
 
 /// Why a connection ended; the text goes to the log.
 pub(super) type End = String;
 
+pub(super) const NO_MEMORY: &str = "the hub's memory for what waits is used up";
+
 /// Serves a connection to its end.
 pub(crate) async fn serve(wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: CancellationToken) {
     let mut wire = Tap::new(wire, hub.wire_log.clone());
     let mut protocol = Protocol::new();
-    let first = timeout_at(peer.connect_by, first_packet(&mut wire, &mut protocol));
-    let end = match first.await {
+    let first = tokio::select! {
+        first = Box::pin(timeout_at(peer.connect_by, first_packet(&mut wire, &mut protocol, &hub))) => first,
+        () = peer.visit.overdue() => Ok(Err("made room for another".into())),
+        () = stop.cancelled() => Ok(Err("the hub stops".into())),
+    };
+    let end = match first {
         Ok(Ok((connect, rest))) => match UserName::parse(&connect.user_name) {
             Some(user) => {
                 registration::serve(&mut wire, protocol, hub, &peer, stop, (user, connect), rest).await
@@ -74,28 +86,41 @@ pub(crate) async fn serve(wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: Canc
         Err(_elapsed) => "no CONNECT came in time".into(),
     };
     drop(timeout(Duration::from_secs(1), wire.close()).await);
-    tracing::info!(peer = %peer.address, end, "MQTT connection ended");
+    tracing::info!(peer = %peer.address(), end, "MQTT connection ended");
 }
 
 /// Reads up to and including CONNECT, and keeps what a hasty client sent behind it.
-async fn first_packet(wire: &mut impl Wire, protocol: &mut Protocol) -> Result<(Connect, Vec<Step>), End> {
+async fn first_packet(
+    wire: &mut impl Wire,
+    protocol: &mut Protocol,
+    hub: &Hub,
+) -> Result<(Connect, Vec<Step>), End> {
+    let mut unfinished = hub.memory.take(0);
+    let mut read = 0;
     loop {
         let bytes = wire.read().await.map_err(|error| error.to_string())?;
         let Some(bytes) = bytes else { return Err("closed before CONNECT".into()) };
+        read += bytes.len();
+        if read > LARGEST_CONNECT {
+            return Err(format!("a CONNECT of more than {LARGEST_CONNECT} bytes"));
+        }
+        if !unfinished.as_mut().is_some_and(|unfinished| unfinished.grow(bytes.len())) {
+            return Err(NO_MEMORY.into());
+        }
         let mut steps = protocol.feed(&bytes).into_iter();
         while let Some(step) = steps.next() {
             match step {
                 Step::Packet(Packet::Connect(connect)) => return Ok((connect, steps.collect())),
                 Step::Packet(_) => return Err("a packet before CONNECT".into()),
-                Step::Send(bytes) => write(wire, bytes).await?,
+                Step::Send(bytes) => write(wire, hub, bytes).await?,
                 Step::Close(reason) => return Err(reason),
             }
         }
     }
 }
 
-async fn write(wire: &mut impl Wire, bytes: bytes::Bytes) -> Result<(), End> {
-    match timeout(WRITE_WITHIN, wire.write(bytes)).await {
+async fn write(wire: &mut impl Wire, hub: &Hub, bytes: bytes::Bytes) -> Result<(), End> {
+    match timeout(hub.limits.unread_within, wire.write(bytes)).await {
         Ok(written) => written.map_err(|error| error.to_string()),
         Err(_elapsed) => Err("the client does not read what it is sent".into()),
     }
@@ -110,38 +135,45 @@ async fn begin(
     connect: Connect,
     rest: Vec<Step>,
 ) -> End {
-    let login = match log_in(&hub, peer, &connect).await {
+    let entered = async {
+        let login = log_in(&hub, peer, &connect).await?;
+        troubles::enter(&hub, &login).await?;
+        Ok::<_, Refusal>(login)
+    };
+    let login = match Box::pin(entered).await {
         Ok(login) => login,
         Err(refusal) => {
-            tracing::warn!(peer = %peer.address, code = ?refusal.code, reason = refusal.reason, "refused");
-            return send_all(wire, protocol.refuse(refusal.code)).await.err().unwrap_or(refusal.reason);
+            tracing::warn!(peer = %peer.address(), code = ?refusal.code, reason = refusal.reason, "refused");
+            peer.visit.fail();
+            return send_all(wire, &hub, protocol.refuse(refusal.code)).await.err().unwrap_or(refusal.reason);
         }
     };
     wire.belongs_to(&login.name);
-    let (kept, present) = match restore(&hub, &login.name, connect.clean_session).await {
+    peer.visit.prove();
+    let (kept, present) = match Box::pin(restore(&hub, &login.name, connect.clean_session)).await {
         Ok(restored) => restored,
         Err(fault) => {
-            let sent = send_all(wire, protocol.refuse(ReturnCode::Unavailable)).await;
+            let sent = send_all(wire, &hub, protocol.refuse(ReturnCode::Unavailable)).await;
             return sent.err().unwrap_or(fault);
         }
     };
     let subscriptions = Subscriptions::restored(kept);
-    let (sender, commands) = mpsc::channel(QUEUE);
+    let (sender, commands) = mpsc::channel(hub.limits.queue.max(1));
     let number = hub.links.attach(&login.name, sender, subscriptions.clone());
     hub.presence.came(&login.name);
     let reason = "the hub let go of the connection".to_owned();
     let mut attached = Attached { hub: Arc::clone(&hub), name: login.name.clone(), number, reason };
     if hub.is_refused(&login.name) {
         // The operator's word came between the check at the door and the entry in the table.
-        let sent = send_all(wire, protocol.refuse(ReturnCode::Unavailable)).await;
+        let sent = send_all(wire, &hub, protocol.refuse(ReturnCode::Unavailable)).await;
         return sent.err().unwrap_or_else(|| "refused for a while on request".into());
     }
     if !hub.record(&login.name).await.is_ok_and(|record| record.is_enabled()) {
         // Or it was disabled or deleted between the two.
-        let sent = send_all(wire, protocol.refuse(ReturnCode::NotAuthorized)).await;
+        let sent = send_all(wire, &hub, protocol.refuse(ReturnCode::NotAuthorized)).await;
         return sent.err().unwrap_or_else(|| "disabled or deleted".into());
     }
-    tracing::info!(device = %login.name, peer = %peer.address, session_present = present, "connected");
+    tracing::info!(device = %login.name, peer = %peer.address(), session_present = present, "connected");
     let mut session = Session {
         protocol,
         hub,
@@ -152,8 +184,11 @@ async fn begin(
         outbox: Outbox::default(),
         noted: Instant::now(),
         login,
+        stop: stop.clone(),
+        packets: 0,
+        mute: false,
     };
-    let end = match send_all(wire, session.protocol.accept(present)).await {
+    let end = match send_all(wire, &session.hub, session.protocol.accept(present)).await {
         Ok(()) => session.run(wire, commands, &stop, connect.keep_alive, rest).await,
         Err(end) => Err(end),
     };
@@ -188,10 +223,10 @@ async fn restore(hub: &Arc<Hub>, name: &Name, clean: bool) -> Result<(Kept, bool
     restored.await.map_err(|fault| fault.to_string())
 }
 
-pub(super) async fn send_all(wire: &mut impl Wire, steps: Vec<Step>) -> Result<(), End> {
+pub(super) async fn send_all(wire: &mut impl Wire, hub: &Hub, steps: Vec<Step>) -> Result<(), End> {
     for step in steps {
         match step {
-            Step::Send(bytes) => write(wire, bytes).await?,
+            Step::Send(bytes) => write(wire, hub, bytes).await?,
             Step::Close(reason) => return Err(reason),
             Step::Packet(_) => {}
         }
@@ -225,6 +260,11 @@ pub(super) struct Session {
     pub(super) outbox: Outbox,
     /// Whether an earlier connection's session goes on.
     pub(super) resumed: bool,
+    pub(super) stop: CancellationToken,
+    /// How many packets came, CONNECT aside.
+    pub(super) packets: u64,
+    /// A fault keeps the connection open and silent.
+    pub(super) mute: bool,
     clean: bool,
     noted: Instant,
 }
@@ -246,23 +286,37 @@ impl Session {
         let patience = patience(keep_alive);
         let token_ends = self.login.expires.map(ends_at);
         let mut silent_until = Instant::now() + patience;
+        let mut unfinished = self.hub.memory.take(0).ok_or(NO_MEMORY)?;
         loop {
             tokio::select! {
                 read = wire.read() => {
                     let bytes = read.map_err(|error| error.to_string())?;
                     let Some(bytes) = bytes else { return Err("the client closed the connection".into()) };
+                    if self.mute {
+                        continue;
+                    }
                     let steps = self.protocol.feed(&bytes);
                     // A whole packet counts as a sign of life; bytes that drip in do not.
-                    if !steps.is_empty() {
-                        silent_until = Instant::now() + patience;
+                    if steps.is_empty() {
+                        if !unfinished.grow(bytes.len()) {
+                            return Err(NO_MEMORY.into());
+                        }
+                        continue;
                     }
-                    if self.handle(wire, steps).await?.is_break() {
+                    silent_until = Instant::now() + patience;
+                    unfinished.clear();
+                    if Box::pin(self.handle(wire, steps)).await?.is_break() {
                         return Ok(());
                     }
                 }
                 command = commands.recv() => match command {
-                    Some(Command::Publish { topic, payload }) => {
-                        send_all(wire, self.protocol.publish(&topic, &payload)).await?;
+                    Some(Command::Publish { topic, payload, held }) => {
+                        let times = if self.mute { 0 } else { self.passes(What::to_device(&topic)).await? };
+                        for _ in 0..times {
+                            let steps = self.protocol.publish(&topic, &payload);
+                            send_all(wire, &self.hub, steps).await?;
+                        }
+                        drop(held);
                     }
                     Some(Command::Mail) => self.deliver(wire).await?,
                     Some(Command::Close(reason)) => return Err(reason.into()),
@@ -278,21 +332,28 @@ impl Session {
 
     async fn handle(&mut self, wire: &mut impl Wire, steps: Vec<Step>) -> Result<ControlFlow<()>, End> {
         for step in steps {
+            if matches!(step, Step::Packet(_)) {
+                self.count_packet()?;
+            }
+            if self.mute {
+                break;
+            }
             match step {
-                Step::Send(bytes) => write(wire, bytes).await?,
+                Step::Send(bytes) => write(wire, &self.hub, bytes).await?,
                 Step::Close(reason) => return Err(reason),
                 Step::Packet(Packet::Other) => {}
                 Step::Packet(Packet::Disconnect) => return Ok(ControlFlow::Break(())),
                 Step::Packet(Packet::Connect(_)) => return Err("a second CONNECT".into()),
                 Step::Packet(Packet::Subscribe { id, filters }) => {
                     let answer = self.subscribe(id, filters).await?;
-                    send_all(wire, answer).await?;
+                    send_all(wire, &self.hub, answer).await?;
                     self.deliver(wire).await?;
                 }
                 Step::Packet(Packet::Unsubscribe { id, filters }) => {
                     filters.iter().for_each(|filter| self.subscriptions.remove(filter));
                     self.keep_subscriptions().await?;
-                    send_all(wire, self.protocol.unsubscribed(id)).await?;
+                    let steps = self.protocol.unsubscribed(id);
+                    send_all(wire, &self.hub, steps).await?;
                 }
                 Step::Packet(Packet::Acknowledged { id }) => self.acknowledged(wire, id).await?,
                 Step::Packet(Packet::Publish { id, qos, topic, payload, retain, duplicate }) => {
@@ -300,11 +361,13 @@ impl Session {
                         return Err("a publish at quality of service 2".into());
                     }
                     self.note_activity();
-                    let answer = self.published(&topic, &payload, Flags { retain, duplicate }).await?;
+                    let flags = Flags { retain, duplicate };
+                    let Some(answer) = self.published(&topic, &payload, flags).await? else { continue };
                     if let Some(id) = id {
-                        send_all(wire, self.protocol.acknowledge(id)).await?;
+                        let steps = self.protocol.acknowledge(id);
+                        send_all(wire, &self.hub, steps).await?;
                     }
-                    send_all(wire, answer).await?;
+                    send_all(wire, &self.hub, answer).await?;
                 }
             }
         }

@@ -2,10 +2,16 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
 
 use axum::extract::ws::{Message, WebSocket};
-use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf};
+
+/// The most that is read at once: on the stack, so that an idle connection holds no buffer.
+const READ: usize = 8 * 1024;
 
 /// A byte channel. Dropping `read`'s future loses nothing.
 pub(crate) trait Wire: Send {
@@ -20,22 +26,24 @@ pub(crate) trait Wire: Send {
 /// A wire over any stream.
 pub(crate) struct StreamWire<S> {
     stream: S,
-    buffer: BytesMut,
 }
 
 impl<S> StreamWire<S> {
     pub(crate) fn new(stream: S) -> Self {
-        Self { stream, buffer: BytesMut::new() }
+        Self { stream }
     }
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for StreamWire<S> {
     async fn read(&mut self) -> io::Result<Option<Bytes>> {
-        self.buffer.reserve(4096);
-        match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Ok(None),
-            _ => Ok(Some(self.buffer.split().freeze())),
-        }
+        std::future::poll_fn(|context| {
+            let mut space = [MaybeUninit::uninit(); READ];
+            let mut buffer = ReadBuf::uninit(&mut space);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer))?;
+            let read = buffer.filled();
+            Poll::Ready(Ok((!read.is_empty()).then(|| Bytes::copy_from_slice(read))))
+        })
+        .await
     }
 
     async fn write(&mut self, bytes: Bytes) -> io::Result<()> {
@@ -49,7 +57,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Wire for StreamWire<S> {
 }
 
 /// A wire in the binary messages of a WebSocket. A packet may be cut over messages in any way.
-pub(crate) struct WebSocketWire(pub(crate) WebSocket);
+pub(crate) struct WebSocketWire(pub(crate) Box<WebSocket>);
 
 impl Wire for WebSocketWire {
     async fn read(&mut self) -> io::Result<Option<Bytes>> {

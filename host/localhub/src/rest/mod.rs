@@ -2,13 +2,14 @@
 //! on one HTTPS port (`iothub.md` §6).
 //!
 //! Any `api-version` is taken. Every answer with a body is JSON with that content type, failures included. A
-//! request's body is read whole, within a size and a time, before any handler runs.
+//! request's body is read whole, within a size, a time and the hub's memory, before any handler runs.
 
 mod auth;
 mod body;
 mod devices;
 mod enrollments;
 mod events;
+mod gate;
 mod images;
 mod jobs;
 mod json;
@@ -29,7 +30,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::middleware::from_fn;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{any, delete, get, post, put};
 use tokio::sync::Semaphore;
@@ -58,16 +59,12 @@ pub(crate) struct Service {
     pub(crate) tasks: TaskTracker,
     pub(crate) stop: CancellationToken,
     pub(crate) mqtt_port: u16,
-    pub(crate) web_sockets: Arc<Semaphore>,
     /// Room for streams of events.
     pub(crate) streams: Arc<Semaphore>,
     /// The page's one-time links.
     pub(crate) access: Arc<Access>,
     pub(crate) https_port: u16,
 }
-
-/// How many WebSockets may be open.
-pub(crate) const MOST_WEB_SOCKETS: usize = 20_000;
 
 /// All paths.
 pub(crate) fn router(service: Service) -> Router {
@@ -122,10 +119,13 @@ pub(crate) fn router(service: Service) -> Router {
             put(enrollments::put_authority).delete(enrollments::delete_authority),
         )
         .route("/localhub/images", get(served::list))
+        .route("/localhub/faults", get(gate::list).post(gate::add).delete(gate::remove_all))
+        .route("/localhub/faults/{id}", delete(gate::remove))
         .merge(page::routes())
         .method_not_allowed_fallback(wrong_verb)
         .layer(DefaultBodyLimit::disable()) // `body::whole` has the limit
-        .layer(from_fn(body::whole));
+        .layer(from_fn_with_state(service.clone(), body::whole))
+        .layer(from_fn_with_state(service.clone(), gate::pass));
     Router::new()
         .merge(api)
         .route("/images/{*path}", get(images::serve))

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
-use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::{Extension, State};
 use axum::http::HeaderMap;
 use axum::http::header::SEC_WEBSOCKET_PROTOCOL;
 use axum::response::Response;
 
 use super::Service;
 use crate::fault::Fault;
+use crate::limits::Visit;
 use crate::mqtt::{Peer, WebSocketWire, serve};
 
 /// The largest WebSocket message: an MQTT packet and some room.
 const LARGEST: usize = 512 * 1024;
+/// Each way, for as long as the connection is open: small, because most of them idle.
+const BUFFER: usize = 4 * 1024;
 
 /// Upgrades a request that offers the subprotocol `mqtt`, in any case; the answer repeats it as it was offered.
 pub(super) async fn upgrade(
     State(service): State<Service>,
+    Extension(visit): Extension<Arc<Visit>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Fault> {
@@ -31,14 +35,15 @@ pub(super) async fn upgrade(
         .find(|protocol| protocol.eq_ignore_ascii_case("mqtt"))
         .map(str::to_owned)
         .ok_or_else(|| Fault::Format("the WebSocket does not offer the subprotocol mqtt".into()))?;
-    let room = Arc::clone(&service.web_sockets).try_acquire_owned();
-    let room = room.map_err(|_| Fault::Unavailable("too many WebSockets are open".into()))?;
-    let peer = Peer::new("websocket".into());
-    Ok(upgrade.protocols([offered]).max_message_size(LARGEST).max_frame_size(LARGEST).on_upgrade(
-        move |socket| async move {
-            let session = serve(WebSocketWire(socket), service.hub, peer, service.stop);
-            drop(service.tasks.spawn(session).await);
-            drop(room);
-        },
-    ))
+    let peer = Peer::new(visit, service.hub.limits.connect_within);
+    let upgrade = upgrade
+        .protocols([offered])
+        .max_message_size(LARGEST)
+        .max_frame_size(LARGEST)
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER);
+    Ok(upgrade.on_upgrade(move |socket| async move {
+        let session = serve(WebSocketWire(Box::new(socket)), service.hub, peer, service.stop);
+        drop(service.tasks.spawn(session));
+    }))
 }

@@ -31,9 +31,14 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A hub with other settings than these tests' usual ones.
+    pub(crate) async fn with(change: impl FnOnce(&mut Settings)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("images")).unwrap();
-        let hub = start(&directory).await;
+        let hub = start(&directory, change).await;
         Self { directory, hub }
     }
 
@@ -41,14 +46,14 @@ impl Place {
     pub(crate) async fn with_authority(pem: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("device-ca.pem"), pem).unwrap();
-        let hub = start(&directory).await;
+        let hub = start(&directory, |_| {}).await;
         Self { directory, hub }
     }
 
     /// Stops the hub and starts another on the same data.
     pub(crate) async fn restart(self) -> Self {
         self.hub.stop().await;
-        let hub = start(&self.directory).await;
+        let hub = start(&self.directory, |_| {}).await;
         Self { directory: self.directory, hub }
     }
 
@@ -150,14 +155,15 @@ impl Place {
     }
 }
 
-async fn start(directory: &TempDir) -> Running {
+async fn start(directory: &TempDir, change: impl FnOnce(&mut Settings)) -> Running {
     let authority = directory.path().join("device-ca.pem");
-    let settings = Settings {
+    let mut settings = Settings {
         device_authorities: authority.exists().then_some(authority).into_iter().collect(),
         images: Some(directory.path().join("images")),
         clock_slack: Duration::ZERO,
         ..Settings::new(directory.path().join("data"))
     };
+    change(&mut settings);
     LocalHub::start(settings).await.unwrap()
 }
 
@@ -232,6 +238,13 @@ impl Device {
         unsubscribe.pkid = self.identifier();
         self.send(Packet::Unsubscribe(unsubscribe)).await;
         assert!(matches!(self.next().await, Some(Packet::UnsubAck(_))));
+    }
+
+    /// Asks for a subscription and does not wait for the answer.
+    pub(crate) async fn subscribe_unanswered(&mut self, filter: &str) {
+        let mut subscribe = Subscribe::new(filter, QoS::AtMostOnce);
+        subscribe.pkid = self.identifier();
+        self.send(Packet::Subscribe(subscribe)).await;
     }
 
     pub(crate) async fn publish(&mut self, topic: &str, qos: QoS, payload: impl Into<Vec<u8>>) {

@@ -90,7 +90,6 @@ async fn a_message_reaches_the_device() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the hub has no faults on request yet"]
 async fn a_fault_is_set_shown_and_taken_away() {
     let Some(browser) = Browser::start().await else { return };
     let place = Place::new().await;

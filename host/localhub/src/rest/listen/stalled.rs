@@ -11,18 +11,17 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a write may make no progress.
-const PATIENCE: Duration = Duration::from_secs(60);
-
 pub(super) struct Stalled<S> {
     stream: S,
+    /// How long a write may make no progress.
+    patience: Duration,
     /// Armed while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Stalled<S> {
-    pub(super) fn new(stream: S) -> Self {
-        Self { stream, deadline: None }
+    pub(super) fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, deadline: None }
     }
 
     fn bounded<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -30,7 +29,8 @@ impl<S> Stalled<S> {
             self.deadline = None;
             return polled;
         }
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + PATIENCE)));
+        let patience = self.patience;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
         ready!(deadline.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(
             io::ErrorKind::TimedOut,

@@ -1,0 +1,199 @@
+//! Load on a hub: idle devices, direct methods, hostile neighbours; mosquitto beside it where it can be compared.
+//!
+//! `cargo xtask hub-bench` builds and runs it. It starts the hub's release build as a process of its own, so that the
+//! figures are that process's: memory from `/proc/PID/status`, processor time from `/proc/PID/stat`. Devices and
+//! callers are hand-rolled over TLS, because a client library would cost more than what is measured. Hub and load
+//! share the machine; processor time for each call says what the hub would do with the machine to itself.
+
+// A measurement that cannot go on has nothing better to do than to say so and end.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
+
+mod caller;
+mod device;
+mod figures;
+mod hostile;
+mod mosquitto;
+mod process;
+mod tls;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use hotshoe_core::sas;
+use serde_json::{Value, json};
+
+use self::caller::Caller;
+use self::device::{Device, Login};
+use self::figures::{Latencies, now};
+use self::process::Process;
+
+#[derive(Parser)]
+struct Arguments {
+    /// The hub's program.
+    #[arg(long)]
+    hub: PathBuf,
+    /// Devices to connect.
+    #[arg(long, default_value_t = 10_000)]
+    devices: usize,
+    /// Connections being opened at once.
+    #[arg(long, default_value_t = 64)]
+    opening: usize,
+    /// Callers of direct methods, each with one connection and one call at a time.
+    #[arg(long, default_value_t = 64)]
+    callers: usize,
+    /// How long to call.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Hostile connections.
+    #[arg(long, default_value_t = 2_000)]
+    hostile: usize,
+    /// mosquitto's program, to run the same against it.
+    #[arg(long)]
+    mosquitto: Option<PathBuf>,
+    /// Also write the figures as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Fail unless the goals are met.
+    #[arg(long)]
+    check: bool,
+}
+
+/// The running hub and how to reach it.
+pub(crate) struct Place {
+    pub(crate) process: Process,
+    pub(crate) mqtt: u16,
+    pub(crate) https: u16,
+    pub(crate) tls: Arc<rustls::ClientConfig>,
+    pub(crate) owner: String,
+}
+
+impl Place {
+    fn start(program: &std::path::Path, data: &std::path::Path) -> Self {
+        let arguments = ["serve", "--mqtt-port", "0", "--https-port", "0", "--data", data.to_str().unwrap()];
+        let (process, line) = Process::start(program, &arguments, Some(("RUST_LOG", "warn")));
+        let ready: Value = serde_json::from_str(&line).expect("the hub's ready line");
+        let port = |name: &str| u16::try_from(ready[name].as_u64().unwrap()).unwrap();
+        let owner = std::fs::read_to_string(ready["owner"].as_str().unwrap()).unwrap();
+        let owner = owner.rsplit_once("SharedAccessKey=").unwrap().1.to_owned();
+        let tls = tls::client(ready["ca"].as_str().unwrap().as_ref());
+        Self { process, mqtt: port("mqttPort"), https: port("httpsPort"), tls, owner }
+    }
+
+    /// The owner's token, over everything.
+    pub(crate) fn token(&self) -> String {
+        sas::token("localhost", &self.owner, Some("iothubowner"), now() + 86_400).unwrap()
+    }
+
+    /// What a device of that number connects with.
+    pub(crate) fn login(&self, number: usize) -> Login {
+        Login {
+            client: format!("device-{number}"),
+            user: format!("localhost/device-{number}/?api-version=2021-04-12"),
+            password: self.token(),
+            filter: "$iothub/methods/POST/#".into(),
+        }
+    }
+
+    pub(crate) async fn caller(&self) -> Caller {
+        Caller::connect(&self.tls, self.https, self.token()).await
+    }
+}
+
+#[tokio::main]
+async fn main() {
+    let arguments = Arguments::parse();
+    let data = tempfile::tempdir().unwrap();
+    let hub = Arc::new(Place::start(&arguments.hub, data.path()));
+    let mut rows = serde_json::Map::new();
+    let mut tell = |name: &str, value: f64, unit: &str| {
+        println!("{name:<44} {value:>12.1} {unit}");
+        rows.insert(name.into(), json!({"value": (value * 10.0).round() / 10.0, "unit": unit}));
+    };
+
+    register(&hub, arguments.devices).await;
+    // The first connection makes the hub allocate what it needs once.
+    drop(Device::connect(&hub.tls, hub.mqtt, &hub.login(0)).await);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let before = hub.process.memory();
+    let began = Instant::now();
+    let logins = (0..arguments.devices).map(|number| hub.login(number));
+    let devices = device::connect_all(&hub.tls, hub.mqtt, logins, arguments.opening).await;
+    let rate = arguments.devices as f64 / began.elapsed().as_secs_f64();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let per_device = (hub.process.memory() - before) as f64 / 1024.0 / arguments.devices as f64;
+    tell("hub: devices connected", devices.len() as f64, "devices");
+    tell("hub: connections opened", rate, "/s");
+    tell("hub: memory before", before as f64 / 1024.0 / 1024.0, "MiB");
+    tell("hub: memory for each idle device", per_device, "KiB");
+
+    let answering = device::answer_all(devices);
+    let (calls, latencies, cpu) = call(&hub, &arguments).await;
+    let methods = calls as f64 / arguments.seconds as f64;
+    tell("hub: direct methods", methods, "/s");
+    tell("hub: direct methods, p50", latencies.at(0.5), "ms");
+    tell("hub: direct methods, p99", latencies.at(0.99), "ms");
+    tell("hub: processor time for each method", cpu * 1e6 / calls as f64, "us");
+
+    let worst = hostile::measure(&hub, arguments.hostile, arguments.devices, &mut tell).await;
+    tell("hub: memory after all", hub.process.memory() as f64 / 1024.0 / 1024.0, "MiB");
+    drop((answering, hub));
+
+    if let Some(program) = &arguments.mosquitto {
+        mosquitto::measure(program, &arguments, &mut tell).await;
+    }
+    if let Some(file) = &arguments.json {
+        std::fs::write(file, serde_json::to_string_pretty(&rows).unwrap()).unwrap();
+    }
+    if arguments.check {
+        assert!(per_device <= 20.0, "an idle device costs {per_device:.1} KiB, more than 20");
+        assert!(methods >= 5_000.0, "{methods:.0} direct methods a second, fewer than 5000");
+        assert!(worst <= 3.0, "a hostile neighbour makes the p99 {worst:.1} times as long, more than 3");
+    }
+}
+
+/// Registers the devices, a hundred at a time where the hub takes that.
+async fn register(hub: &Arc<Place>, devices: usize) {
+    let began = Instant::now();
+    let mut caller = hub.caller().await;
+    for first in (0..devices).step_by(100) {
+        let entry = |number: usize| json!({"id": format!("device-{number}"), "importMode": "create"});
+        let body: Vec<Value> = (first..devices.min(first + 100)).map(entry).collect();
+        let (status, answer) = caller.send("POST", "/devices", &json!(body).to_string()).await;
+        assert_eq!(status, 200, "{answer}");
+    }
+    println!("registered {devices} devices in {:.1} s", began.elapsed().as_secs_f64());
+}
+
+/// Calls direct methods for a while; gives their number, how long each took, and the hub's processor seconds.
+async fn call(hub: &Arc<Place>, arguments: &Arguments) -> (usize, Latencies, f64) {
+    let until = Instant::now() + Duration::from_secs(arguments.seconds);
+    let cpu = hub.process.cpu();
+    let callers = (0..arguments.callers).map(|number| {
+        let (hub, devices, step) = (Arc::clone(hub), arguments.devices, arguments.callers);
+        tokio::spawn(async move {
+            let mut caller = hub.caller().await;
+            let (mut latencies, mut next) = (Latencies::default(), number);
+            while Instant::now() < until {
+                let began = Instant::now();
+                caller.invoke(next % devices).await;
+                latencies.push(began.elapsed());
+                next += step;
+            }
+            latencies
+        })
+    });
+    let callers: Vec<_> = callers.collect();
+    let mut all = Latencies::default();
+    for caller in callers {
+        all.extend(caller.await.unwrap());
+    }
+    (all.len(), all, hub.process.cpu() - cpu)
+}
