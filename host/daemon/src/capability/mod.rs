@@ -43,5 +43,5 @@ pub(crate) use ownership::overlap;
 
 /// Runs what blocks on a disk beside the executor. The text of an error is for the plugin.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| format!("the host could not do it: {error}"))
+    crate::disk::blocking(work).await.map_err(|error| format!("the host could not do it: {error}"))
 }

@@ -3,10 +3,10 @@
 use hotshoe_core::method::MethodResponse;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::safe_mode::SafeMode;
+use crate::disk::blocking;
 use crate::flash::{Flash, FlashError};
 
 /// `{}` or nothing. Starts the host anew, out of safe mode and with all plugins.
@@ -39,7 +39,7 @@ pub(super) async fn running(flash: &Flash, payload: &Value) -> MethodResponse {
     };
     let flash = flash.clone();
     let running = slot.clone();
-    match spawn_blocking(move || flash.declare_running(&running)).await {
+    match blocking(move || flash.declare_running(&running)).await {
         Ok(Ok(())) => {
             tracing::warn!(slot, "an operator has said which slot runs");
             MethodResponse { status: 200, payload: json!({ "running": slot }) }

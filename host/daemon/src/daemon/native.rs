@@ -11,12 +11,12 @@ use hotshoe_core::method::MethodResponse;
 use prometheus_client::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::safe_mode::SafeMode;
 use super::{jobs, mend, methods};
 use crate::admin::{Orders, Told};
+use crate::disk::blocking;
 use crate::flash::{Content, Flash, SlotInfo};
 use crate::hub::Outbox;
 use crate::job::Jobs;
@@ -114,7 +114,7 @@ impl Told for Native {
 /// The slots as JSON; the error's text where they cannot be read.
 pub(super) async fn slots(flash: &Flash) -> Value {
     let flash = flash.clone();
-    match spawn_blocking(move || flash.slots()).await {
+    match blocking(move || flash.slots()).await {
         Ok(Ok(slots)) => slots.iter().map(slot).collect(),
         Ok(Err(error)) => json!({ "error": error.to_string() }),
         Err(error) => json!({ "error": error.to_string() }),

@@ -14,8 +14,8 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
+use crate::disk::blocking;
 use crate::hub::{Desired, Outbox};
 use crate::job::{Accepted, JobSpec, Jobs};
 use crate::plugin::{Decision, Plugin, Routes};
@@ -52,7 +52,7 @@ impl Settings {
         let mut swapped = self.swapped.clone();
         let mut changes = self.desired.subscribe();
         let state = self.state.clone();
-        let read = spawn_blocking(move || state.read::<Seen>(SEEN)).await;
+        let read = blocking(move || state.read::<Seen>(SEEN)).await;
         let mut seen = match read {
             Ok(Ok(seen)) => seen.unwrap_or_default(),
             _ => Seen::default(),
@@ -92,7 +92,7 @@ impl Settings {
             return;
         }
         let (state, record) = (self.state.clone(), seen.clone());
-        if let Ok(Err(error)) = spawn_blocking(move || state.write(SEEN, &record)).await {
+        if let Ok(Err(error)) = blocking(move || state.write(SEEN, &record)).await {
             tracing::warn!(%error, "what plugins have seen was not stored; they will see it again");
         }
     }

@@ -237,7 +237,7 @@ enum Claimed {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, crate::artifact::ArtifactError> + Send + 'static,
 ) -> Result<T, FetchError> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::disk::blocking(work).await {
         Ok(result) => Ok(result?),
         Err(error) => Err(FetchError::Io(format!("the host is shutting down: {error}"))),
     }

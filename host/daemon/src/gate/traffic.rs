@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures_util::future::BoxFuture;
 use hotshoe_core::policy::traffic::{DownloadPolicy, Ledger};
 use hotshoe_core::window::Offset;
-use tokio::task::spawn_blocking;
 
+use crate::disk::blocking;
 use crate::fetch::{Clock, Meter};
 use crate::state::{StateDir, StateError};
 
@@ -77,7 +77,7 @@ impl Traffic {
         let least = self.0.policy.cap.iter().map(|cap| cap.bytes / 100).min().unwrap_or(STEP);
         let step = least.clamp(LEAST_STEP, STEP).max(bytes);
         let (state, stored) = (self.0.state.clone(), ledger.with(step));
-        let written = spawn_blocking(move || state.write(FILE, &stored)).await;
+        let written = blocking(move || state.write(FILE, &stored)).await;
         match written {
             Ok(Ok(())) => {
                 self.0.counted().ahead = step;

@@ -12,12 +12,12 @@ use hotshoe_core::twin;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio::sync::{mpsc, watch};
-use tokio::task::spawn_blocking;
 
 use super::link::Lost;
 use super::outbox::Outbox;
 use super::settings::Pace;
 use super::twin::{Requests, Verdict};
+use crate::disk::blocking;
 use crate::state::{StateDir, StateError};
 
 const SEEN: &str = "desired";
@@ -141,7 +141,7 @@ impl Desired {
             return;
         }
         let inner = Arc::clone(&self.0);
-        let stored = spawn_blocking(move || {
+        let stored = blocking(move || {
             let seen = Seen { version, properties };
             if let Err(error) = inner.state.write(SEEN, &seen) {
                 tracing::error!(%error, "desired properties could not be stored; a restart will see older ones first");

@@ -232,5 +232,5 @@ async fn check(mounted: &Mounted) -> Result<(), LoadError> {
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| LoadError::Interrupted(error.to_string()))
+    crate::disk::blocking(work).await.map_err(|error| LoadError::Interrupted(error.to_string()))
 }

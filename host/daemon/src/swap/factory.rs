@@ -8,10 +8,10 @@ use hotshoe_core::grants::grant;
 use hotshoe_core::manifest::PluginName;
 use hotshoe_core::policy::Policy;
 use hotshoe_core::swap::{Origin, Release};
-use tokio::task::spawn_blocking;
 
 use super::settings::Factory;
 use super::shelf::digest_of;
+use crate::disk::blocking;
 use crate::plugin::Engine;
 
 /// A plugin of the image that is not there, and why.
@@ -59,7 +59,7 @@ pub(super) async fn read(
 
 async fn read_one(engine: &Engine, policy: &Policy, one: Factory) -> Result<(PluginName, Made), String> {
     let reading = one.clone();
-    let read = spawn_blocking(move || {
+    let read = blocking(move || {
         let component = reading.read()?;
         Ok::<_, std::io::Error>((digest_of(&component), component))
     });

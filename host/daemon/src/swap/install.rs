@@ -9,7 +9,6 @@ use bytes::Bytes;
 use hotshoe_core::manifest::Manifest;
 use hotshoe_core::swap::{Admission, Demand, Event, Phase, Release, Standing, admit, trusted};
 use tokio::sync::OwnedMutexGuard;
-use tokio::task::spawn_blocking;
 
 use super::adopt;
 use super::error::InstallError;
@@ -17,6 +16,7 @@ use super::loaded::Loaded;
 use super::plugins::{Candidate, Installed, Plugins, Shared, lock};
 use super::seat::{Seat, Unstored};
 use super::shelf::digest_of;
+use crate::disk::blocking;
 use crate::plugin::agree;
 
 /// Who is told how far a candidate has come.
@@ -57,7 +57,7 @@ impl Plugins {
             }
         }
         let bytes = component.clone();
-        let digest = spawn_blocking(move || digest_of(&bytes)).await.map_err(|_| InstallError::Busy)?;
+        let digest = blocking(move || digest_of(&bytes)).await.map_err(|_| InstallError::Busy)?;
         watch(Phase::Received);
         trusted(&origin, shared.policy.install.unsigned)?;
         watch(Phase::Trusted);

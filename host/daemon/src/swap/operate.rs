@@ -5,7 +5,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use hotshoe_core::manifest::PluginName;
 use hotshoe_core::swap::{Demand, Event, Origin, PluginSummary, Release};
-use tokio::task::spawn_blocking;
 
 use super::error::InstallError;
 use super::install::Ready;
@@ -13,6 +12,7 @@ use super::plugins::{Installed, Plugins, Shared};
 use super::seat::{Seat, Unstored};
 use super::settings::Factory;
 use super::shelf::digest_of;
+use crate::disk::blocking;
 
 impl Plugins {
     /// Takes the held version live with all that it asks for and the policy allows; where none is held, gives the live
@@ -117,7 +117,7 @@ impl Shared {
 
 /// The component of a factory plugin, as it was at the start.
 async fn read_factory(release: &Release, file: Factory) -> Result<Bytes, InstallError> {
-    let read = spawn_blocking(move || file.read().map(|bytes| (digest_of(&bytes), bytes))).await;
+    let read = blocking(move || file.read().map(|bytes| (digest_of(&bytes), bytes))).await;
     let read = read.map_err(|_| InstallError::Busy)?;
     let (digest, bytes) = read.map_err(|error| InstallError::Disk(error.to_string()))?;
     if digest == release.digest {

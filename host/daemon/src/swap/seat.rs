@@ -9,7 +9,6 @@ use hotshoe_core::grants::Grants;
 use hotshoe_core::manifest::PluginName;
 use hotshoe_core::swap::{Effect, Event, Record, Release, Standing, step};
 use tokio::sync::MutexGuard;
-use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use super::error::InstallError;
@@ -17,6 +16,7 @@ use super::health::Watch;
 use super::loaded::Loaded;
 use super::plugins::{Shared, lock};
 use crate::capability::{Author, Line};
+use crate::disk::blocking;
 use crate::plugin::{LoadError, Loading};
 
 /// One plugin.
@@ -130,7 +130,7 @@ impl Shared {
     /// Reads a component from the shelf.
     pub(super) async fn read(&self, digest: &Digest) -> Result<Bytes, InstallError> {
         let (shelf, wanted) = (self.shelf.clone(), digest.clone());
-        let read = spawn_blocking(move || shelf.read(&wanted)).await.map_err(|_| InstallError::Busy)?;
+        let read = blocking(move || shelf.read(&wanted)).await.map_err(|_| InstallError::Busy)?;
         let component = read.map_err(|error| InstallError::Disk(error.to_string()))?;
         component.map(Bytes::from).ok_or_else(|| InstallError::Missing(digest.clone()))
     }
@@ -282,14 +282,14 @@ impl Shared {
     pub(super) async fn keep(&self, digest: &Digest, component: Option<&Bytes>) -> Result<(), InstallError> {
         let Some(component) = component.cloned() else { return Ok(()) };
         let (shelf, digest) = (self.shelf.clone(), digest.clone());
-        let kept = spawn_blocking(move || shelf.put(&digest, &component)).await;
+        let kept = blocking(move || shelf.put(&digest, &component)).await;
         let kept = kept.map_err(|_| InstallError::Busy)?;
         kept.map_err(|error| InstallError::Disk(error.to_string()))
     }
 
     async fn store(&self, record: &Record) -> Result<(), InstallError> {
         let (state, record) = (self.state.clone(), record.clone());
-        let stored = spawn_blocking(move || state.write(&file_name(&record), &record)).await;
+        let stored = blocking(move || state.write(&file_name(&record), &record)).await;
         let stored = stored.map_err(|_| InstallError::Busy)?;
         stored.map_err(|error| InstallError::Disk(error.to_string()))
     }
@@ -366,7 +366,7 @@ impl Shared {
             needed.extend(seat.record().needed().into_iter().cloned());
         }
         let shelf = self.shelf.clone();
-        let _ = spawn_blocking(move || shelf.collect(&needed)).await;
+        let _ = blocking(move || shelf.collect(&needed)).await;
     }
 }
 

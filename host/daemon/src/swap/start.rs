@@ -13,7 +13,6 @@ use hotshoe_core::manifest::PluginName;
 use hotshoe_core::swap::{Event, Origin, Record, Release, Settings, Standing};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::error::SwapError;
 use super::factory::{self, Broken, Made};
@@ -22,6 +21,7 @@ use super::plugins::{Plugins, Shared, lock};
 use super::seat::{Seat, Unstored, file_name};
 use super::settings::{Factory, LeftOut, SwapSettings};
 use super::shelf::Shelf;
+use crate::disk::blocking;
 use crate::plugin::Routes;
 use crate::state::{StateDir, StateError};
 
@@ -102,7 +102,7 @@ async fn follow_jobs(plugins: Weak<Shared>, mut moves: watch::Receiver<u64>) {
 
 /// All records. What is none is left alone, with an error in the log.
 async fn read(state: StateDir) -> Result<BTreeMap<PluginName, Record>, SwapError> {
-    let read = spawn_blocking(move || {
+    let read = blocking(move || {
         let mut records = BTreeMap::new();
         for name in state.names()? {
             match state.read::<Record>(&name)? {

@@ -76,7 +76,7 @@ impl Repositories {
 
 async fn local(copies: Vec<LocalCopy>, file: &str) -> Vec<Place> {
     let file = file.to_owned();
-    let opened = tokio::task::spawn_blocking(move || {
+    let opened = crate::disk::blocking(move || {
         let opened = copies.into_iter().filter_map(|LocalCopy { path, open }| match open(&path) {
             Ok(directory) => Some(Place::Local { directory, path, file: file.clone() }),
             Err(error) => {

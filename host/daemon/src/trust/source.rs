@@ -79,7 +79,7 @@ async fn ask(reader: &Reader, base: &Url, path: &str, limit: u64) -> Result<Opti
 
 async fn open(dir: &Arc<Dir>, path: String, limit: u64) -> Result<Option<Vec<u8>>, Failed> {
     let dir = Arc::clone(dir);
-    let read = tokio::task::spawn_blocking(move || {
+    let read = crate::disk::blocking(move || {
         // Looked at before it is opened: opening a pipe would wait for ever.
         match dir.metadata(&path) {
             Ok(metadata) if metadata.is_file() => {}

@@ -100,7 +100,7 @@ fn file_name(role: &str) -> String {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StateError> + Send + 'static,
 ) -> Result<T, TrustError> {
-    match tokio::task::spawn_blocking(work).await {
+    match crate::disk::blocking(work).await {
         Ok(result) => Ok(result?),
         // The runtime ends.
         Err(error) => Err(TrustError::State(StateError::Io {

@@ -20,12 +20,12 @@ use std::time::Duration;
 use hotshoe_core::swap::Demand;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use self::entry::{DONE, Step, Told, UNDER_WAY, Wish};
 use super::settings::{acknowledgement, plain};
 use crate::admin::{OrderError, Orders};
+use crate::disk::blocking;
 use crate::hub::{Backoff, Desired, Outbox};
 use crate::state::StateDir;
 use crate::swap::{InstallError, Installed};
@@ -72,7 +72,7 @@ impl Wanted {
     pub(super) async fn follow(self) {
         let (mut desired, mut changed) = (self.desired.subscribe(), self.orders.plugins.changed());
         let state = self.state.clone();
-        let mut record = match spawn_blocking(move || state.read::<Record>(TOLD)).await {
+        let mut record = match blocking(move || state.read::<Record>(TOLD)).await {
             Ok(Ok(record)) => record.unwrap_or_default(),
             _ => Record::default(),
         };
@@ -234,7 +234,7 @@ impl Wanted {
 
     async fn store(&self, record: &Record) -> bool {
         let (state, record) = (self.state.clone(), record.clone());
-        match spawn_blocking(move || state.write(TOLD, &record)).await {
+        match blocking(move || state.write(TOLD, &record)).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::warn!(%error, "what becomes of desired plugins was not stored");
