@@ -155,7 +155,7 @@ impl Orders {
                 return Err(OrderError::Digest { wanted: wanted.clone(), found });
             }
         }
-        let origin = match self.repositories.vouch(&sha256).await {
+        let origin = match self.repositories.vouch(&sha256).await? {
             Some(target) => origin(target),
             None if named.is_some() => Origin::Digest,
             None => Origin::Unsigned,

@@ -168,7 +168,8 @@ impl Context {
 
     /// Who vouches for an image. The repositories are asked each time: what they have withdrawn is not staged anew.
     async fn assurance(&mut self, slot: &str, digest: &Digest) -> Result<Assurance, Error> {
-        match self.services.repositories.vouch(digest).await {
+        let vouched = self.services.repositories.vouch(digest).await;
+        match vouched.map_err(|error| Error::Io(error.to_string()))? {
             Some(target) if target.is_firmware() => {
                 self.above_floor(&target).await.map_err(Error::Untrusted)?;
                 self.fits_slot(slot, target.length).await?;

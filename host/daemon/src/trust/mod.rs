@@ -151,17 +151,24 @@ impl Repositories {
     /// Whether signed metadata knows a file that came from elsewhere, and says that it fits this device.
     ///
     /// Repositories that cannot be believed are left out, with an error in the log.
-    pub async fn vouch(&self, digest: &Digest) -> Option<Target> {
+    ///
+    /// # Errors
+    /// Nobody vouches, and what one of them had said could not be read from the disk: nobody knows then.
+    pub async fn vouch(&self, digest: &Digest) -> Result<Option<Target>, TrustError> {
+        let mut unread = None;
         for repository in self.list.iter() {
             match self.vouched(repository, digest).await {
-                Ok(Some(target)) => return Some(target),
+                Ok(Some(target)) => return Ok(Some(target)),
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(repository = repository.name, %digest, %error, "not asked about a file");
+                    if let TrustError::State(_) = error {
+                        unread = Some(error);
+                    }
                 }
             }
         }
-        None
+        unread.map_or(Ok(None), Err)
     }
 
     /// The bytes of a plugin's target, verified. At most 64 MiB.

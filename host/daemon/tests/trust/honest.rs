@@ -29,10 +29,23 @@ async fn plugins_and_images_of_a_signed_repository() {
     let early = trust.plugin(Some("main"), &name, Some(&"1.3.0-rc.1".parse().unwrap())).await.unwrap();
     assert_eq!(trust.read(&early).await.unwrap(), b"1.3.0-rc.1");
 
-    assert_eq!(trust.vouch(&newest.digest).await, Some(newest));
-    assert_eq!(trust.vouch(&image.digest).await.unwrap().name, IMAGE);
+    assert_eq!(trust.vouch(&newest.digest).await.unwrap(), Some(newest));
+    assert_eq!(trust.vouch(&image.digest).await.unwrap().unwrap().name, IMAGE);
     let nobody = format!("sha256:{}", sha256(b"something else")).parse().unwrap();
-    assert_eq!(trust.vouch(&nobody).await, None);
+    assert_eq!(trust.vouch(&nobody).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_disk_that_does_not_read_is_no_word_that_nobody_vouches() {
+    let device = Device::new(&Repo::new()).await;
+    let trust = device.start();
+    let nobody = format!("sha256:{}", sha256(b"something else")).parse().unwrap();
+    assert_eq!(trust.vouch(&nobody).await.unwrap(), None);
+    let kept = device.path().join("main/timestamp");
+    std::fs::remove_file(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    let error = trust.vouch(&nobody).await.unwrap_err();
+    assert!(matches!(error, TrustError::State(_)), "{error}");
 }
 
 #[tokio::test]
