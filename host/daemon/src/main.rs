@@ -1,5 +1,6 @@
 //! The device process. The only place that opens directories by their path.
 
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -56,9 +57,15 @@ fn main() -> ExitCode {
 
 fn open(config: &Config) -> Result<Dirs, String> {
     let directory = |path: &Path| {
-        std::fs::create_dir_all(path)
-            .and_then(|()| Dir::open_ambient_dir(path, ambient_authority()))
-            .map_err(|error| format!("directory {} cannot be opened: {error}", path.display()))
+        let open = || Dir::open_ambient_dir(path, ambient_authority());
+        // Made only where it is missing: making one that is there and cannot be looked at tells of that one's existence.
+        let opened = match open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                std::fs::create_dir_all(path).and_then(|()| open())
+            }
+            opened => opened,
+        };
+        opened.map_err(|error| format!("directory {} cannot be opened: {error}", path.display()))
     };
     let flash =
         config.flash.as_ref().map_or_else(|| config.state.join("flash"), |flash| flash.directory.clone());

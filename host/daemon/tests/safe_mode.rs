@@ -12,8 +12,11 @@ use support::{Setting, World};
 const STARTS: usize = 4;
 
 async fn world() -> World {
-    let mut world =
-        World::start(Setting { plugins: vec!["diagnostics", "test-guest"], ..Setting::default() }).await;
+    world_with(Setting { plugins: vec!["diagnostics", "test-guest"], ..Setting::default() }).await
+}
+
+async fn world_with(setting: Setting) -> World {
+    let mut world = World::start(setting).await;
     world.device.power_off();
     let config = world.device.path("device.toml");
     let text = std::fs::read_to_string(&config).unwrap();
@@ -62,6 +65,33 @@ async fn a_host_that_keeps_dying_ends_in_safe_mode_and_still_speaks_to_its_hub()
     assert_eq!(status, 200);
 }
 
+/// Init of an image that has broken something of the device's: at every other boot, a new image's, a file stands where
+/// the host has a directory.
+const BREAKS: &str = "\
+    if [ \"$(cat boot-id)\" != \"$(cat seen)\" ]; then cp boot-id seen; [ -e bad ] && rm bad || touch bad; fi\n\
+    if [ -e bad ] && [ ! -d away ]; then mv state/cache away; touch state/cache; fi\n\
+    if [ ! -e bad ] && [ -d away ]; then rm state/cache; mv away state/cache; fi\n";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_image_whose_host_keeps_dying_ends_in_safe_mode_and_falls_back() {
+    let world = world_with(Setting::default()).await;
+    let start = world.device.path("start");
+    let text = std::fs::read_to_string(&start).unwrap();
+    std::fs::copy(world.device.path("boot-id"), world.device.path("seen")).unwrap();
+    std::fs::write(&start, text.replacen("rm -f hung", &format!("{BREAKS}rm -f hung"), 1)).unwrap();
+    world.order_update().await;
+    // Nobody but the host itself does anything about it.
+    let reported = world.until_status("rolledBack").await;
+    assert!(reported["hotshoe"]["safeMode"].is_null(), "the old image is well: {reported:#}");
+    let log = world.device.log();
+    assert!(log.matches("safe mode: no plugin is mounted").count() >= 2, "once for each trial");
+    let status = world.status_when(|status| status["jobs"][0]["state"] == "failed").await;
+    let slot = status["slots"].as_array().unwrap().iter().find(|slot| slot["name"] == "a").unwrap();
+    assert_eq!((&slot["running"], &slot["good"]), (&json!(true), &json!(true)), "{slot}");
+    let (status, _) = world.call("ping", json!(1)).await;
+    assert_eq!(status, 200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_of_the_device_begins_anew() {
     let world = world().await;
@@ -76,12 +106,13 @@ async fn a_restart_of_the_device_begins_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_plugin_under_which_it_dies_is_left_out_alone() {
     let world = world().await;
-    let mut connections = world.device.connections();
+    // While plugins are mounted they are called as well, and a kill then is another story.
+    let ready = || world.device.times_ready();
+    support::until("it has come up", || ready() == 2).await;
     world.device.kill().await;
     let called = world.device.path("state/inside/test.misbehaving");
-    for _ in 0..2 {
-        support::until("it is back", || world.device.connections() > connections).await;
-        connections = world.device.connections();
+    for times in 3..=4 {
+        support::until("it is back", || ready() == times).await;
         let spin = world.call("spin", json!(null));
         let kill = async {
             support::until("it is in the call", || called.exists()).await;

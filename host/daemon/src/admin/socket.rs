@@ -7,12 +7,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use cap_std::fs::{Dir, Permissions};
+use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, Gid, chownat};
 use tokio::net::UnixListener;
+
+use crate::disk::set_mode;
 
 /// Where it is made.
 const PRIVATE: &str = ".admin-socket";
@@ -63,7 +64,7 @@ pub(super) fn listen(directory: &Dir, socket: &Socket) -> Result<UnixListener, S
         chownat(&private, NEW, None, Some(group), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| failed("given to its group")(error.into()))?;
     }
-    private.set_permissions(NEW, permissions(socket.mode)).map_err(failed("given its mode"))?;
+    set_mode(&private, NEW, socket.mode).map_err(failed("given its mode"))?;
     private.rename(NEW, directory, name).map_err(failed("put in its place"))?;
     let _ = directory.remove_dir(PRIVATE);
     Ok(listener)
@@ -93,15 +94,11 @@ fn private(directory: &Dir) -> io::Result<Dir> {
         return Err(io::Error::other(format!("{PRIVATE} is not a directory")));
     }
     let private = directory.open_dir(PRIVATE)?;
-    private.set_permissions(".", permissions(0o700))?;
+    set_mode(&private, ".", 0o700)?;
     match private.remove_file(NEW) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(private),
     }
-}
-
-fn permissions(mode: u32) -> Permissions {
-    Permissions::from_std(std::fs::Permissions::from_mode(mode))
 }
 
 /// A path for the system's call that takes no directory handle; also shorter than the 107 bytes that it takes.

@@ -37,7 +37,8 @@ impl ArtifactStore {
         let fixed = books.fixed("");
         let of_limit = self.0.limit.saturating_sub(fixed);
         let collectable = books.usage().saturating_sub(fixed);
-        let of_disk = disk::available(&self.0.partial).saturating_add(collectable);
+        let of_disk = disk::available(&self.0.partial).map_err(ArtifactError::io("ask for the room"))?;
+        let of_disk = of_disk.saturating_add(collectable);
         let available = of_limit.min(of_disk);
         if bytes > available { Err(ArtifactError::NoRoom { needed: bytes, available }) } else { Ok(()) }
     }
@@ -56,7 +57,7 @@ impl ArtifactStore {
                     if !self.0.collect_one(&mut books, "")? {
                         return Err(ArtifactError::NoRoom {
                             needed,
-                            available: disk::available(&self.0.partial),
+                            available: disk::available(&self.0.partial).unwrap_or_default(),
                         });
                     }
                 }

@@ -14,7 +14,7 @@ use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
 use super::{Context, blocking};
 use crate::fetch::FetchError;
 use crate::flash::{Flash, FlashError};
-use crate::gate::{Gate, Question, STATE_ROOM};
+use crate::gate::{Gate, Question};
 use crate::job::{ActError, JobHandle};
 use crate::trust::Target;
 
@@ -82,14 +82,7 @@ impl Context {
     /// Whether a fetch may begin: no cancel, room to write down what becomes of it, no cap and no window against it.
     pub(super) fn may_fetch(&self) -> Result<(), download::Error> {
         self.not_cancelled().map_err(|error| download::Error::Denied(error.to_string()))?;
-        self.services.gate.room().map_err(|free| {
-            tracing::error!(
-                free,
-                wanted = STATE_ROOM,
-                "the state directory has no room for an update's records"
-            );
-            download::Error::InsufficientSpace(download::SizeMismatch { expected: STATE_ROOM, actual: free })
-        })?;
+        self.has_room().map_err(download::Error::Io)?;
         match self.services.gate.put_off_fetch() {
             None => Ok(()),
             put_off => Err(self.hold().put_off_fetch(put_off, String::new())),
@@ -99,14 +92,12 @@ impl Context {
     /// Whether a slot may be opened: no cancel, and room to write down what becomes of it.
     pub(super) fn may_stage(&self) -> Result<(), flash::Error> {
         self.not_cancelled().map_err(denied)?;
-        self.services.gate.room().map_err(|available| {
-            tracing::error!(
-                available,
-                wanted = STATE_ROOM,
-                "the state directory has no room for a slot's records"
-            );
-            flash::Error::InsufficientSpace(Space { needed: STATE_ROOM, available })
-        })
+        self.has_room().map_err(flash::Error::Io)
+    }
+
+    /// Room to write down what becomes of an update. It passes: the disk of the state is nobody's image's.
+    fn has_room(&self) -> Result<(), String> {
+        self.services.gate.room().inspect_err(|error| tracing::error!(error, "no update is let in"))
     }
 
     /// Checks a signed image against the minimum version of its name. The text names both.

@@ -1,6 +1,7 @@
 //! From the configuration of slots, and the authorities that `main` opened for it, to the slots themselves.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -79,23 +80,27 @@ impl Opening {
             }
             BootEntry::SystemdBoot(path) => {
                 let entries = self.entries.as_ref().ok_or_else(|| not_opened(path))?;
-                let entries = entries.try_clone().map_err(|_| not_opened(path))?;
+                let entries = entries.try_clone().map_err(once_more(path))?;
                 Box::new(SystemdBoot::new(Arc::new(entries)))
             }
         })
     }
 
     fn folder(&self) -> Result<Arc<dyn Folder>, FlashError> {
-        let directory = self.directory.try_clone();
-        Ok(Arc::new(directory.map_err(|_| not_opened(Path::new("the flash directory")))?))
+        Ok(Arc::new(self.directory.try_clone().map_err(once_more(Path::new("the flash directory")))?))
     }
 
     fn file(&self, path: &Path) -> Result<(Dir, String), FlashError> {
         let (directory, name) = self.files.get(path).ok_or_else(|| not_opened(path))?;
-        Ok((directory.try_clone().map_err(|_| not_opened(path))?, name.clone()))
+        Ok((directory.try_clone().map_err(once_more(path))?, name.clone()))
     }
 }
 
 fn not_opened(path: &Path) -> FlashError {
     FlashError::Configuration(format!("{} was not opened", path.display()))
+}
+
+/// The process has a handle and gets no second one.
+fn once_more(path: &Path) -> impl FnOnce(io::Error) -> FlashError {
+    FlashError::io(format!("open {} once more", path.display()))
 }

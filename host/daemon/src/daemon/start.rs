@@ -94,6 +94,11 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
 
     let has_slots = config.flash.is_some();
     let flash = slots::open(config.flash, dirs.flash)?;
+    let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
+    // Before all else that an image may have broken.
+    if safe_mode.reason().is_some() && flash.on_trial() {
+        give_up_trial(&flash, &restart).await;
+    }
     let engine = {
         let cache = directory("cache")?;
         let settings = EngineSettings::new(config.aot, cache);
@@ -131,10 +136,6 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         repositories: repositories.clone(),
     });
 
-    let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
-    if safe_mode.reason().is_some() && flash.on_trial() {
-        give_up_trial(&flash, &restart).await;
-    }
     let job_settings = JobSettings::new(config.boot_id, restart, Arc::new(facts::now_milliseconds));
     let job_slots: Arc<dyn Slots> = if has_slots { Arc::new(flash.clone()) } else { Arc::new(NoSlots) };
     let jobs = Jobs::new(job_settings, state.subdirectory("jobs")?, outbox.clone(), job_slots);

@@ -6,7 +6,10 @@ use std::{fs::File, io, num::NonZeroU64, os::fd::AsFd};
 
 use cap_std::fs::Dir;
 use rustix::{
-    fs::{Advice, FallocateFlags, Timespec, Timestamps, UTIME_NOW, fadvise, fallocate, futimens},
+    fs::{
+        Advice, AtFlags, FallocateFlags, Mode, Timespec, Timestamps, UTIME_NOW, chmodat, fadvise, fallocate,
+        futimens,
+    },
     io::Errno,
 };
 
@@ -26,6 +29,14 @@ pub fn subdirectory(dir: &Dir, name: &str) -> io::Result<Dir> {
     // Also where it is there: who made it may have been killed before this.
     sync_directory(dir)?;
     dir.open_dir(name)
+}
+
+/// Sets the mode of what has that name in a directory, or of the directory itself where it is `.`. A link is followed:
+/// for names in directories that nobody else writes to.
+///
+/// `Dir::set_permissions` goes through `/proc` and panics where that answers with an error that it does not expect.
+pub fn set_mode(dir: &Dir, name: &str, mode: u32) -> io::Result<()> {
+    Ok(chmodat(dir, name, Mode::from_raw_mode(mode), AtFlags::empty())?)
 }
 
 /// Asks the kernel to write a range to the disk now, without waiting for it.
@@ -85,7 +96,8 @@ pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// Bytes that are still free on the disk of a directory, for a process without privileges.
-pub fn available(dir: &Dir) -> u64 {
-    rustix::fs::fstatvfs(dir.as_fd()).map_or(0, |fs| fs.f_bavail.saturating_mul(fs.f_frsize))
+/// Bytes that are still free on the disk of a directory, for a process without privileges. An error says nothing of them.
+pub fn available(dir: &Dir) -> io::Result<u64> {
+    let fs = rustix::fs::fstatvfs(dir.as_fd())?;
+    Ok(fs.f_bavail.saturating_mul(fs.f_frsize))
 }

@@ -16,6 +16,7 @@ mod floors;
 mod source;
 mod traffic;
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ pub use traffic::Traffic;
 pub const STATE_ROOM: u64 = 512 * 1024;
 
 /// How many bytes are free on the disk of the state directory.
-pub type Room = Arc<dyn Fn() -> u64 + Send + Sync>;
+pub type Room = Arc<dyn Fn() -> io::Result<u64> + Send + Sync>;
 
 /// The policy as it meets the device. Cheap to clone.
 #[derive(Clone)]
@@ -95,7 +96,7 @@ impl Gate {
     /// # Errors
     /// The disk refuses.
     pub fn wide_open(state: &StateDir, flash: &Flash) -> Result<Gate, StateError> {
-        Gate::open(&Policy::default(), Arc::new(|| 0), 0, Arc::new(|| u64::MAX), state, flash)
+        Gate::open(&Policy::default(), Arc::new(|| 0), 0, Arc::new(|| Ok(u64::MAX)), state, flash)
     }
 
     /// Says who asks the plugins. Until then a check waits.
@@ -157,13 +158,21 @@ impl Gate {
         self.0.floors.confirmed();
     }
 
-    /// Whether there is room to write down what becomes of an update; if not, the bytes that are free.
+    /// Whether there is room to write down what becomes of an update.
     ///
     /// # Errors
-    /// The free bytes, fewer than [`STATE_ROOM`].
-    pub fn room(&self) -> Result<(), u64> {
-        let free = (self.0.room)();
-        if free >= STATE_ROOM { Ok(()) } else { Err(free) }
+    /// Fewer than [`STATE_ROOM`] bytes are free, or nobody can tell; the text says which.
+    pub fn room(&self) -> Result<(), String> {
+        match (self.0.room)() {
+            Ok(free) if free >= STATE_ROOM => Ok(()),
+            Ok(free) => Err(format!(
+                "the disk of the state directory has {free} bytes free, and the records of an update take \
+                 {STATE_ROOM}; free some"
+            )),
+            Err(error) => Err(format!(
+                "the room on the disk of the state directory cannot be told: {error}; check the disk"
+            )),
+        }
     }
 
     fn now(&self) -> (u64, bool) {
@@ -180,25 +189,29 @@ mod tests {
     use super::*;
 
     fn gate(policy: &str, now: u64, free: u64) -> Gate {
+        gate_with(policy, now, Arc::new(move || Ok(free)))
+    }
+
+    fn gate_with(policy: &str, now: u64, room: Room) -> Gate {
         let place = tempfile::tempdir().unwrap();
         let dir = || Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
         let flash = Flash::open(Arc::new(dir()), Vec::new()).unwrap();
         let policy = hotshoe_core::policy::parse(policy).unwrap();
-        Gate::open(
-            &policy,
-            Arc::new(move || now),
-            1000,
-            Arc::new(move || free),
-            &StateDir::new(dir()),
-            &flash,
-        )
-        .unwrap()
+        Gate::open(&policy, Arc::new(move || now), 1000, room, &StateDir::new(dir()), &flash).unwrap()
     }
 
     #[test]
     fn a_state_directory_without_room_is_told_with_what_is_free() {
         assert_eq!(gate("", 5000, STATE_ROOM).room(), Ok(()));
-        assert_eq!(gate("", 5000, STATE_ROOM - 1).room(), Err(STATE_ROOM - 1));
+        let full = gate("", 5000, STATE_ROOM - 1).room().unwrap_err();
+        assert!(full.contains("has 524287 bytes free") && full.contains("524288"), "{full}");
+    }
+
+    #[test]
+    fn a_disk_that_cannot_be_asked_is_not_told_as_full() {
+        let failing: Room = Arc::new(|| Err(io::Error::from_raw_os_error(5)));
+        let why = gate_with("", 5000, failing).room().unwrap_err();
+        assert!(why.contains("cannot be told") && why.contains("(os error 5)"), "{why}");
     }
 
     #[test]

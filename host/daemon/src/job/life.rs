@@ -18,6 +18,7 @@ use super::guest::{Guest, JobHandle, JobRun};
 use super::runner::Shared;
 use super::stand::{Next, missing, next};
 use super::twin;
+use crate::hub::OutboxError;
 use crate::state::StateError;
 
 /// One job and all that its task and its runs share.
@@ -193,10 +194,7 @@ impl Seat {
             }
             Effect::Restart => self.restart(cancelled).await,
             Effect::Revert => self.revert().await,
-            Effect::Release => {
-                self.release().await;
-                Flow::On
-            }
+            Effect::Release => self.release().await,
         }
     }
 
@@ -364,13 +362,27 @@ impl Seat {
         Flow::Event(Event::RestartFailed(why))
     }
 
-    async fn release(&self) {
+    /// Tells the end of the job. A disk that refuses is asked again; what a process that ends leaves untold the next one
+    /// makes up for ([`Jobs::tidy`](super::Jobs::tidy)).
+    async fn release(&self) -> Flow {
         let job = self.job.lock().await.clone();
         self.jobs.release(&self.id).await;
-        if let Some(patch) = twin::ended(&job)
-            && let Err(error) = self.jobs.outbox.patch(patch).await
-        {
-            tracing::error!(%error, "the end of the job was not reported");
+        let Some(patch) = twin::ended(&job) else { return Flow::On };
+        let mut failures = 0_u32;
+        loop {
+            match self.jobs.outbox.patch(patch.clone()).await {
+                Ok(()) => return Flow::On,
+                Err(error @ (OutboxError::State(_) | OutboxError::WriteFailed(_))) => {
+                    tracing::error!(%error, "the end of the job was not reported; trying again");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the end of the job was not reported");
+                    return Flow::On;
+                }
+            }
+            if let Flow::Leave = self.pause(&mut failures).await {
+                return Flow::Leave;
+            }
         }
     }
 }

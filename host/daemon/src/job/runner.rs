@@ -253,12 +253,11 @@ impl Jobs {
         job.is_some_and(|job| !job.has_ended() && job.kind == spec.kind && job.input == spec.input)
     }
 
-    /// Clears what the twin still shows of jobs that are over. To be called after each connection.
+    /// Clears what the twin still shows of jobs that are over, and tells how they ended where that was not told. To be
+    /// called after each connection.
     pub async fn tidy(&self) {
-        let reported = self.0.outbox.reported();
-        let is_live =
-            |id: &str| lock(&self.0.seen).values().any(|job| job.id.as_str() == id && !job.has_ended());
-        if let Some(patch) = twin::cleared(&reported, is_live)
+        let patch = twin::overdue(&self.0.outbox.reported(), lock(&self.0.seen).values());
+        if let Some(patch) = patch
             && let Err(error) = self.0.outbox.patch(patch).await
         {
             tracing::warn!(%error, "the twin shows jobs that are over");

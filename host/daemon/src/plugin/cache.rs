@@ -13,13 +13,13 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, Permissions};
+use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
 use super::seal::{Key, SEAL};
+use crate::disk::set_mode;
 
 /// The largest compiled file, in bytes: a Python runtime takes 35 MB.
 pub(super) const CODE_LIMIT: u64 = 128 * 1024 * 1024;
@@ -52,7 +52,7 @@ impl Cache {
     /// # Errors
     /// When the directory is not the host's own, or the key can be neither read nor made.
     pub(super) fn open(dir: Dir) -> io::Result<Cache> {
-        dir.set_permissions(".", Permissions::from_std(std::fs::Permissions::from_mode(0o700)))?;
+        set_mode(&dir, ".", 0o700)?;
         let key = match read_plain(&dir, KEY, 64)?.as_deref().and_then(Key::from_bytes) {
             Some(key) => key,
             None => {
@@ -186,6 +186,8 @@ fn replace(dir: &Dir, name: &str, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use cap_std::ambient_authority;
+
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

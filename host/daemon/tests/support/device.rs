@@ -141,6 +141,11 @@ impl Device {
         self.log().matches("\"message\":\"connected\"").count()
     }
 
+    /// How often the host has come up whole, its plugins mounted.
+    pub fn times_ready(&self) -> usize {
+        self.log().matches("\"message\":\"ready\"").count()
+    }
+
     /// Runs the operator's tool over the admin socket; it must succeed. What it prints comes back.
     pub async fn hotshoe(&self, words: &[&str]) -> String {
         let (succeeded, output) = self.try_hotshoe(words).await;
@@ -217,6 +222,13 @@ impl Device {
             self.jobs().iter().any(|job| later.iter().any(|phase| job.contains(phase)))
         })
         .await;
+    }
+
+    /// Waits until every job that was accepted is over, whatever came of it. Nobody asks the host, which may end with
+    /// the question in its hands.
+    pub async fn until_jobs_end(&self) {
+        until("all jobs are over", || self.jobs().iter().all(|job| job.contains("\"state\":{\"ended\":")))
+            .await;
     }
 
     /// The jobs as they are stored.

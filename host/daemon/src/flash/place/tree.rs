@@ -18,7 +18,7 @@ use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt, Permissions, PermissionsExt}
 use rustix::fs::{AtFlags, Gid, Uid, chownat};
 use tar::{Archive, EntryType, Header};
 
-use crate::disk::{Volume, sync_directory};
+use crate::disk::{Volume, set_mode, sync_directory};
 
 /// The deepest path in a tar, in directories.
 const DEPTH: usize = 64;
@@ -73,7 +73,7 @@ pub(super) fn unpack(parent: &Dir, name: &str, image: &dyn Volume, length: u64) 
             _ => return Err(refused(&path, "is neither a file, nor a directory, nor a link")),
         }
         owner(&tree, &path, entry.header())?;
-        tree.set_permissions(&path, Permissions::from_mode(entry.header().mode()? & 0o7777))?;
+        set_mode(&tree.open_dir(&path)?, ".", entry.header().mode()? & 0o7777)?;
     }
     // Also those that no entry of the tar names.
     let implied: Vec<PathBuf> = walk(&tree)?;
