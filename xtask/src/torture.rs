@@ -14,7 +14,10 @@ use std::{process::Command, time::Instant};
 
 use anyhow::{Result, bail};
 
-use crate::tools::{cargo, run, target};
+use crate::{
+    guests,
+    tools::{cargo, run, target},
+};
 
 /// How much of it.
 #[derive(clap::Args)]
@@ -84,14 +87,10 @@ fn calls() -> Result<()> {
         println!("SKIPPED: faults at every system call: strace is missing (apt-get install strace)");
         return Ok(());
     }
-    run(cargo().env("HOTSHOE_TORTURE", "1").args([
-        "test",
-        "--workspace",
-        "--test",
-        "faults",
-        "--",
-        "--nocapture",
-    ]))
+    guests::build(Some("firmware-update"))?;
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    let test = ["test", "--workspace", "--bins", "--test", "faults"];
+    run(cargo().env("HOTSHOE_TORTURE", "1").args(test).args(["an_update", "--", "--nocapture"]))
 }
 
 /// The short run, in the test of everything: enough lives for each operation of each world, and a few real cuts.

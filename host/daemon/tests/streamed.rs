@@ -75,6 +75,7 @@ impl Signed {
                     .iter()
                     .any(|it| it["name"] == slot && it["running"] == true && it["version"] == version)
         };
+        self.world.device.until_jobs_end().await;
         self.world.status_when(runs).await;
         self.world.until_status("completed").await;
         assert!(

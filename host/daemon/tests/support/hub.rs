@@ -89,8 +89,20 @@ impl Hub {
 
     /// Calls a method; `None` where the hub did not get an answer of the device.
     pub async fn try_call(&self, id: &str, method: &str, payload: &Value) -> Option<(i64, Value)> {
+        self.try_call_within(30, id, method, payload).await
+    }
+
+    /// The same, where the device has so many seconds: it may end with the call in its hands.
+    pub async fn try_call_within(
+        &self,
+        seconds: u32,
+        id: &str,
+        method: &str,
+        payload: &Value,
+    ) -> Option<(i64, Value)> {
         let body = json!({
-            "methodName": method, "payload": payload, "responseTimeoutInSeconds": 30, "connectTimeoutInSeconds": 30,
+            "methodName": method, "payload": payload,
+            "responseTimeoutInSeconds": seconds, "connectTimeoutInSeconds": seconds,
         });
         let (status, mut answer) =
             self.rest.send(Method::POST, &format!("/twins/{id}/methods"), Some(&body)).await;

@@ -12,6 +12,7 @@ mod hub;
 mod programs;
 mod proxy;
 mod rest;
+pub mod strace;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use std::time::Duration;
 
 pub use device::{Device, Phase};
 pub use hub::Hub;
-pub use programs::{repo, version_of};
+pub use programs::{plugin, program, repo, version_of};
 pub use proxy::Proxy;
 use serde_json::{Value, json};
 
@@ -179,7 +180,7 @@ impl World {
         within("hotshoe.status looks as it should", async {
             loop {
                 if let Some((200, status)) =
-                    self.hub.try_call("device-1", "hotshoe.status", &Value::Null).await
+                    self.hub.try_call_within(5, "device-1", "hotshoe.status", &Value::Null).await
                     && wanted(&status)
                 {
                     return status;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 /// A program beside `hotshoed`.
-pub(super) fn program(name: &str) -> PathBuf {
+pub fn program(name: &str) -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_hotshoed")).with_file_name(name);
     assert!(
         beside.exists(),
@@ -15,7 +15,7 @@ pub(super) fn program(name: &str) -> PathBuf {
 }
 
 /// A plugin with its manifest embedded.
-pub(super) fn plugin(name: &str) -> PathBuf {
+pub fn plugin(name: &str) -> PathBuf {
     let target = Path::new(env!("CARGO_BIN_EXE_hotshoed")).ancestors().nth(2).unwrap();
     let file = target.join("guests").join(format!("{name}.wasm"));
     assert!(file.exists(), "{} is missing: cargo xtask guests", file.display());

@@ -5,11 +5,11 @@
 //! to install. Without `strace` (or the right to trace) this says so and stops.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use hotshoed::swap::Installed;
 
 use super::rig::{Rig, Setting, version};
+use super::strace::{self, Fault, Injection};
 
 /// The folder in which the traced process installs, in its environment.
 const CHILD: &str = "HOTSHOE_TEST_SWAP_CUTS";
@@ -26,12 +26,17 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
         .block_on(future)
 }
 
+/// The same on one thread: its calls have one order then, and `strace` counts them all.
+fn block_on_one<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
 /// Not a test of its own: the process that is traced.
 #[test]
 fn child_that_installs() {
     let Ok(folder) = std::env::var(CHILD) else { return };
     let folder = Path::new(&folder);
-    block_on(async {
+    block_on_one(async {
         let rig = Rig::over(folder, Setting::default()).await;
         let result = rig.install(&version("1.1.0")).await;
         let (_, payload) = rig.ask().await;
@@ -68,30 +73,14 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Installs with one fault at the k-th such call; `None` if strace cannot be had, else whether the fault was reached.
-fn with_fault(prepared: &Path, call: &str, fault: &str, k: u32) -> Option<bool> {
+/// Installs with a fault; whether it was reached.
+fn with_fault(prepared: &Path, injection: &Injection) -> bool {
     let folder = tempfile::tempdir().unwrap();
     copy(prepared, folder.path());
-    let log = folder.path().join("strace");
-    let output = Command::new("strace")
-        .args(["-f", "-qq", "-o"])
-        .arg(&log)
-        .args(["-e", &format!("trace={}", CALLS.join(","))])
-        .args(["-e", &format!("inject={call}:{fault}:when={k}")])
-        .arg(std::env::current_exe().unwrap())
-        .args(["--exact", "cuts::child_that_installs", "--test-threads=1", "--nocapture"])
-        .env(CHILD, folder.path())
-        .stdin(Stdio::null())
-        .output()
-        .ok()?;
-    let log = std::fs::read_to_string(log).unwrap_or_default();
-    if log.is_empty() {
-        return None;
-    }
+    let trace = strace::run(injection, "cuts::child_that_installs", CHILD, folder.path());
     let acknowledged = std::fs::read_to_string(folder.path().join("acknowledged")).unwrap_or_default();
-    let reached = log.contains("(INJECTED)") || log.contains("killed by SIGKILL");
-    let told = format!("{fault} at {call} {k}\n{}\n{log}", String::from_utf8_lossy(&output.stderr));
-    if !reached {
+    let told = format!("{injection:?}\n{}\n{}", trace.said, trace.log);
+    if !trace.reached() {
         assert_eq!(acknowledged, "1.1.0", "without a fault it must work: {told}");
     }
     block_on(async {
@@ -104,27 +93,15 @@ fn with_fault(prepared: &Path, call: &str, fault: &str, k: u32) -> Option<bool> 
         rig.install(&version("1.1.0")).await.unwrap();
         rig.assert_live("1.1.0").await;
     });
-    Some(reached)
+    trace.reached()
 }
 
-fn at_every_call(fault: &str) {
-    let prepared = prepared();
-    let mut reached = Vec::new();
-    for call in CALLS {
-        let mut k = 1;
-        loop {
-            match with_fault(prepared.path(), call, fault, k) {
-                None => {
-                    eprintln!("SKIPPED: {fault} at every call needs strace and the right to trace");
-                    return;
-                }
-                Some(true) => k += 1,
-                Some(false) => break,
-            }
-        }
-        reached.push((call, k - 1));
+fn at_every_call(fault: Fault) {
+    if !strace::can_trace() {
+        return;
     }
-    eprintln!("{fault}: {reached:?}");
+    let prepared = prepared();
+    let reached = strace::at_every_call(&CALLS, fault, |injection| with_fault(prepared.path(), injection));
     for ((call, count), least) in reached.iter().zip([4, 2, 0]) {
         assert!(*count >= least, "only {count} of {call} were reached: does an install still use it?");
     }
@@ -132,10 +109,10 @@ fn at_every_call(fault: &str) {
 
 #[test]
 fn killed_at_every_call() {
-    at_every_call("signal=SIGKILL");
+    at_every_call(Fault::Kill);
 }
 
 #[test]
 fn an_input_output_error_at_every_call() {
-    at_every_call("error=EIO");
+    at_every_call(Fault::Io);
 }

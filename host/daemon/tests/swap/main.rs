@@ -16,4 +16,6 @@ mod rig;
 #[allow(dead_code)] // Made for the tests of single plugins; this is a part of what it can do.
 mod stage;
 mod starting;
+#[path = "../support/strace.rs"]
+mod strace;
 mod swaps;
