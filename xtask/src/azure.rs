@@ -1,7 +1,7 @@
 //! The official Azure libraries, unmodified, as both ends of ours.
 //!
-//! Four meetings: both libraries of either language against the local hub; the service library against our device; the device
-//! library driven by our operator's tool. They are installed from their package indexes into `target/azure-sdk` and
+//! Five meetings: both libraries of either language against the local hub; plain MQTT clients against it; the service library
+//! against our device; the device library driven by our operator's tool. They are installed from their package indexes into `target/azure-sdk` and
 //! `target/azure-sdk-node`, pinned.
 
 use std::{
@@ -33,6 +33,11 @@ pub(crate) fn check() -> Result<()> {
         .arg(ADDRESS))?;
     println!("-- both libraries of Node against the local hub");
     node_against_the_hub(&scripts).context("the libraries of Node against the local hub")?;
+    println!("-- plain MQTT clients against the local hub");
+    run(Command::new(&python)
+        .arg(scripts.join("plain_mqtt.py"))
+        .arg(target().join("debug/hotshoe-localhub"))
+        .arg(ADDRESS))?;
     println!("-- the service library against our device");
     service_against_our_device(&python, &scripts).context("the service library against our device")?;
     println!("-- the device library driven by our tool");

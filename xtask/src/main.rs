@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout)] // a developer reads it
 
 mod azure;
+mod azure_samples;
 mod bench;
 mod browser;
 mod demo;
@@ -39,6 +40,8 @@ enum Task {
     Layers,
     /// Cuts the power at every operation, fails every system call: hours of it.
     Torture(torture::Arguments),
+    /// Runs the official Azure libraries' own sample programs against the local hub.
+    AzureSamples(azure_samples::Arguments),
     /// Lets all official Azure libraries loose on the local hub at once, for as long as wanted.
     Soak(soak::Arguments),
     /// Runs the public conformance suite for TUF clients against the device's verifier.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Qemu(arguments) => qemu::run_qemu(&arguments),
         Task::Layers => layers::check(),
+        Task::AzureSamples(arguments) => azure_samples::run_samples(&arguments),
         Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Torture(arguments) => torture::run_torture(&arguments),
         Task::TufConformance(arguments) => tuf_conformance::check(&arguments),

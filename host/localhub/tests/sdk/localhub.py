@@ -1,5 +1,8 @@
-"""Starts a hotshoe-localhub for a test and reads what it prints."""
+"""Starts a hotshoe-localhub for a test, reads what it prints, and speaks to the endpoints that are its own."""
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -7,6 +10,10 @@ import socket
 import subprocess
 import tempfile
 import threading
+import time
+import urllib.parse
+
+import requests
 
 
 class Hub:
@@ -45,9 +52,34 @@ class Hub:
         """How many lines of the log hold all of the words."""
         return sum(all(word in line for word in words) for line in self.lines)
 
+    def rest(self, method, path, **more):
+        """What the SDKs do not know: `/localhub/…`, as the owner. The answer's JSON, if it has any."""
+        key = dict(part.split("=", 1) for part in self.owner.strip().split(";"))["SharedAccessKey"]
+        headers = {"authorization": token(self.address, key, policy="iothubowner")}
+        answer = requests.request(method, f"https://{self.address}:{self.https_port}{path}", headers=headers,
+                                  verify=self.ready["ca"], timeout=60, **more)
+        assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def certificate(self, id):
+        """A self-signed certificate with that common name: the files of it and its key, and its thumbprint."""
+        cert, key = (os.path.join(self.directory.name, f"{id}.{name}.pem") for name in ("cert", "key"))
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={id}",
+                        "-days", "2", "-keyout", key, "-out", cert], check=True, capture_output=True)
+        der = subprocess.run(["openssl", "x509", "-in", cert, "-outform", "der"], check=True, capture_output=True).stdout
+        return cert, key, hashlib.sha1(der).hexdigest().upper()
+
     def stop(self, how=signal.SIGTERM):
         self.process.send_signal(how)
         return self.process.wait(timeout=20)
+
+
+def token(resource, key, lifetime=60, policy=None):
+    """A shared access signature."""
+    resource, expiry = urllib.parse.quote(resource, safe=""), int(time.time()) + lifetime
+    signature = hmac.new(base64.b64decode(key), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
+    signature = urllib.parse.quote(base64.b64encode(signature), safe="")
+    return f"SharedAccessSignature sr={resource}&sig={signature}&se={expiry}" + (f"&skn={policy}" if policy else "")
 
 
 def can_listen(address, port):

@@ -7,21 +7,80 @@
 'use strict';
 
 const assert = require('assert');
+const { execFileSync } = require('child_process');
 const fs = require('fs');
-const { Client: Service, Registry } = require('azure-iothub');
+const https = require('https');
+const os = require('os');
+const path = require('path');
+const { Client: Service, JobClient, Registry } = require('azure-iothub');
+const { SharedAccessSignature } = require('azure-iot-common');
 const { Client: Device, Message, ModuleClient } = require('azure-iot-device');
 const { Mqtt, MqttWs } = require('azure-iot-device-mqtt');
+const { ProvisioningDeviceClient } = require('azure-iot-provisioning-device');
+const { Mqtt: ProvisioningMqtt } = require('azure-iot-provisioning-device-mqtt');
+const { SymmetricKeySecurityClient } = require('azure-iot-security-symmetric-key');
+const { X509Security } = require('azure-iot-security-x509');
 
 const [ownerFile, ca, address] = process.argv.slice(2);
 const owner = fs.readFileSync(ownerFile, 'utf8').trim();
 const service = Service.fromConnectionString(owner);
 const registry = Registry.fromConnectionString(owner);
 const ID = 'node-device';
+let idScope; // asked of the hub
 
 function within(promise, what, seconds = 30) {
   let timer;
   const late = new Promise((_, fail) => { timer = setTimeout(() => fail(new Error(`${what} did not happen`)), seconds * 1000); });
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+// What the SDKs do not know: `/localhub/…`, as the owner.
+function rest(method, url, body) {
+  const key = owner.split('SharedAccessKey=')[1];
+  const authorization = SharedAccessSignature.create(address, 'iothubowner', key, Math.floor(Date.now() / 1000) + 60).toString();
+  const text = typeof body === 'string' ? body : JSON.stringify(body || {});
+  const headers = { authorization, 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) };
+  return new Promise((done, fail) => {
+    const request = https.request({ host: address, path: url, method, headers }, (response) => {
+      let told = '';
+      response.on('data', (part) => { told += part; });
+      response.on('end', () => {
+        if (response.statusCode >= 300) fail(new Error(`${method} ${url}: ${response.statusCode} ${told}`));
+        else done(told && JSON.parse(told));
+      });
+    });
+    request.on('error', fail);
+    request.end(text);
+  });
+}
+
+// A self-signed certificate with that common name and its key, as PEM, and its thumbprint.
+function certificate(id) {
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'localhub-'));
+  const [cert, key] = ['cert', 'key'].map((name) => path.join(folder, `${name}.pem`));
+  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-subj', `/CN=${id}`, '-days', '2',
+    '-keyout', key, '-out', cert], { stdio: 'pipe' });
+  const shown = execFileSync('openssl', ['x509', '-in', cert, '-noout', '-fingerprint', '-sha1'], { encoding: 'utf8' });
+  const made = { cert: fs.readFileSync(cert, 'utf8'), key: fs.readFileSync(key, 'utf8') };
+  fs.rmSync(folder, { recursive: true });
+  return { ...made, thumbprint: shown.trim().split('=')[1].replace(/:/g, '') };
+}
+
+// Gets in with a certificate, and does something there.
+async function reports(id, { cert, key }) {
+  const client = Device.fromConnectionString(`HostName=${address};DeviceId=${id};x509=true`, Mqtt);
+  await client.setOptions({ cert, key, ca: fs.readFileSync(ca, 'utf8') });
+  await within(client.open(), `the connection of ${id}`);
+  const twin = await client.getTwin();
+  await new Promise((done, fail) => twin.properties.reported.update({ by: id }, (error) => (error ? fail(error) : done())));
+  await client.close();
+  assert.strictEqual((await registry.getTwin(id)).responseBody.properties.reported.by, id);
+}
+
+async function register(id, security) {
+  const client = ProvisioningDeviceClient.create(address, idScope, new ProvisioningMqtt(), security);
+  client.setProvisioningPayload({ serial: 7 });
+  return within(client.register(), `the registration of ${id}`);
 }
 
 async function connect(transport, id = ID, module = '') {
@@ -74,6 +133,73 @@ const CHECKS = {
     const { result } = await service.invokeDeviceMethod(ID, 'pump', call);
     assert.deepStrictEqual(result, { status: 200, payload: { echo: { m: 1 } } });
     await module.close();
+  },
+
+  async 'messages from the cloud'() {
+    const device = await connect(Mqtt);
+    const received = within(new Promise((done) => device.on('message', done)), 'a message');
+    await rest('POST', `/localhub/devices/${ID}/messages?messageId=m1&correlationId=c1&a%20b=c%2Fd`, 'ü');
+    const message = await received;
+    assert.strictEqual((await registry.get(ID)).responseBody.cloudToDeviceMessageCount, 1);
+    await device.complete(message);
+    assert.deepStrictEqual([message.getData().toString(), message.messageId, message.correlationId], ['ü', 'm1', 'c1']);
+    assert.strictEqual(message.properties.getValue('a b'), 'c/d');
+    await device.close();
+  },
+
+  async jobs() {
+    const device = await connect(Mqtt);
+    device.onDeviceMethod('echo', (request, response) => response.send(200, request.payload));
+    const twin = await device.getTwin();
+    const told = new Promise((done) => twin.on('properties.desired.job', done));
+    const client = JobClient.fromConnectionString(owner);
+    const ended = async (id) => {
+      for (;;) {
+        const { jobStatus: job } = await client.getJob(id);
+        if (!['queued', 'scheduled', 'running'].includes(job.status)) return job;
+        await new Promise((done) => setTimeout(done, 100));
+      }
+    };
+    const condition = `deviceId IN ['${ID}', 'nobody']`;
+    await client.scheduleDeviceMethod('node-methods', condition, { methodName: 'echo', payload: 1, responseTimeoutInSeconds: 15 }, new Date(), 60);
+    const calls = await within(ended('node-methods'), 'the end of a job');
+    assert.deepStrictEqual([calls.status, calls.deviceJobStatistics.succeededCount], ['completed', 1], JSON.stringify(calls));
+    await client.scheduleTwinUpdate('node-twins', condition, { etag: '*', properties: { desired: { job: 3 } } }, new Date(), 60);
+    assert.strictEqual((await within(ended('node-twins'), 'the end of a job')).status, 'completed');
+    assert.strictEqual(await within(told, 'the job\'s desired change'), 3);
+    const { result: listed } = await client.createQuery('scheduleUpdateTwin', 'completed').next();
+    assert.deepStrictEqual(listed.map((job) => job.jobId), ['node-twins']);
+    const later = new Date(Date.now() + 3600000);
+    await client.scheduleTwinUpdate('node-later', condition, { etag: '*', tags: { x: 1 } }, later, 60);
+    assert.strictEqual((await client.cancelJob('node-later')).jobStatus.status, 'cancelled');
+    await device.close();
+  },
+
+  async 'a certificate'() {
+    const made = certificate('node-x509');
+    const thumbprints = { primaryThumbprint: made.thumbprint, secondaryThumbprint: made.thumbprint };
+    await registry.create({ deviceId: 'node-x509', authentication: { x509Thumbprint: thumbprints } });
+    await reports('node-x509', made);
+  },
+
+  async 'provisioning with a key'() {
+    idScope = (await rest('GET', '/localhub/hub')).idScope;
+    const made = await rest('PUT', '/localhub/enrollments/node-reg', { deviceId: 'node-pump', payload: { welcome: true } });
+    const key = made.attestation.symmetricKey.primaryKey;
+    const assigned = await register('node-reg', new SymmetricKeySecurityClient('node-reg', key));
+    assert.deepStrictEqual([assigned.assignedHub, assigned.deviceId, assigned.payload], [address, 'node-pump', { welcome: true }]);
+    await (await connect(Mqtt, 'node-pump')).close();
+    const wrong = Buffer.from('another key, and a wrong one').toString('base64');
+    await failure(register('node-reg', new SymmetricKeySecurityClient('node-reg', wrong)));
+  },
+
+  async 'provisioning with a certificate'() {
+    const { cert, key } = certificate('node-certified');
+    const x509 = { clientCertificates: { primary: { certificate: cert } } };
+    await rest('PUT', '/localhub/enrollments/node-certified', { attestation: { type: 'x509', x509 } });
+    const assigned = await register('node-certified', new X509Security('node-certified', { cert, key }));
+    assert.deepStrictEqual([assigned.assignedHub, assigned.deviceId], [address, 'node-certified']);
+    await reports('node-certified', { cert, key });
   },
 
   async 'queries by pages'() {
