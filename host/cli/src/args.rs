@@ -4,13 +4,18 @@
 
 mod build;
 mod check;
+mod configuration;
 mod dev;
 mod device;
 mod firmware;
+mod hub;
 mod job;
 mod method;
 mod plugin;
+mod profiles;
+mod query;
 mod repo;
+mod shell;
 mod twin;
 
 use std::path::PathBuf;
@@ -19,17 +24,26 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use build::Build;
 pub(crate) use check::Check;
+pub(crate) use configuration::{ConfigurationCommand, CreateConfiguration};
 pub(crate) use dev::Dev;
-pub(crate) use device::{Create, DeviceCommand, KeyChoice};
+pub(crate) use device::{
+    Create, DeviceCommand, Export, Import, ImportMode, KeyChoice, List, Of, Proof, Regenerate, Status,
+    Update as DeviceUpdate,
+};
 pub(crate) use firmware::{FirmwareCommand, Update};
+pub(crate) use hub::{HubCommand, HubJobCommand, Monitor};
 pub(crate) use job::JobCommand;
 pub(crate) use method::{Invoke, MethodCommand};
 pub(crate) use plugin::{Install, Logs, Metrics, PluginCommand};
+pub(crate) use profiles::{Login, Logout, ProfilesCommand};
+pub(crate) use query::Query;
 pub(crate) use repo::{Add, Delegate, Init, Place, Publish, Refresh, RepoCommand, RotateRoot};
-pub(crate) use twin::{Patch, TwinCommand, Watch};
+pub(crate) use shell::{Completions, Man};
+pub(crate) use twin::{Patch, Set, Tags, TwinCommand, Watch};
 
 const AFTER_HELP: &str = "\
 Examples:
+  hotshoe login --ca hub/ca.pem < hub/owner.connection-string
   hotshoe device create pump-7
   hotshoe method invoke pump-7 ping
   hotshoe twin watch pump-7
@@ -37,9 +51,11 @@ Examples:
   hotshoe build && hotshoe check target/plugins/pump.wasm --policy policy.toml
   hotshoe plugin install pump-1.2.0.wasm
 
-Only what asks a hub needs a connection string: device, method, twin and firmware. The operator's connection
-string is taken from --connection-string, --connection-string-file or the
-environment variable HOTSHOE_CONNECTION_STRING, in this order.
+Only what asks a hub needs to know which. Who asks it is taken, in this order, from
+  1. --connection-string, --connection-string-file or --profile,
+  2. the environment: HOTSHOE_CONNECTION_STRING, then HOTSHOE_PROFILE, which names a profile,
+  3. the default profile, which `hotshoe login` sets.
+--ca comes before HOTSHOE_CA, and that before the authority that a profile has.
 
 Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
 71 rolled back, 73 cannot write, 75 try again later, 77 not allowed, 78 wrong configuration.";
@@ -66,8 +82,12 @@ pub(crate) struct Global {
     /// A file that holds the operator's connection string
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) connection_string_file: Option<PathBuf>,
+    /// A hub that `hotshoe login` has stored
+    #[arg(long, global = true, value_name = "NAME", conflicts_with_all = ["connection_string", "connection_string_file"],
+        value_parser = profiles::profile)]
+    pub(crate) profile: Option<String>,
     /// Certificates (PEM) to trust beside those of the system
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "HOTSHOE_CA")]
     pub(crate) ca: Option<PathBuf>,
     /// Print JSON for programs: one document, or one a line where there are many
     #[arg(long, global = true)]
@@ -79,6 +99,7 @@ impl std::fmt::Debug for Global {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
             .debug_struct("Global")
+            .field("profile", &self.profile)
             .field("ca", &self.ca)
             .field("json", &self.json)
             .finish_non_exhaustive()
@@ -88,15 +109,30 @@ impl std::fmt::Debug for Global {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub(crate) enum Command {
-    /// The devices that the hub knows: create, list, show, delete, connection string
+    /// Remember a hub, so that commands need no connection string
+    Login(Login),
+    /// Forget a hub
+    Logout(Logout),
+    /// The hubs that are remembered: list, default
+    #[command(subcommand)]
+    Profiles(ProfilesCommand),
+    /// The devices that the hub knows: create, list, show, update, delete, keys, import, export
     #[command(subcommand)]
     Device(DeviceCommand),
     /// Direct methods: call one and print the answer
     #[command(subcommand)]
     Method(MethodCommand),
-    /// Device twins: show, watch, patch
+    /// Ask the hub in its query language
+    Query(Query),
+    /// Device twins: show, watch, set, patch, replace, tags
     #[command(subcommand)]
     Twin(TwinCommand),
+    /// The hub itself: show, monitor, jobs
+    #[command(subcommand)]
+    Hub(HubCommand),
+    /// Automatic configurations: list, show, create, delete
+    #[command(subcommand)]
+    Configuration(ConfigurationCommand),
     /// Firmware: update a device and follow it to the end
     #[command(subcommand)]
     Firmware(FirmwareCommand),
@@ -117,10 +153,14 @@ pub(crate) enum Command {
     Job(JobCommand),
     /// Print this device's figures as OpenMetrics text
     Metrics(Metrics),
+    /// Print completions for a shell
+    Completions(Completions),
+    /// Write manual pages
+    Man(Man),
 }
 
 /// Reads a device's id: what IoT Hub takes, so that a slip is found here and not at the hub.
-pub(super) fn device_id(text: &str) -> Result<String, String> {
+pub(crate) fn device_id(text: &str) -> Result<String, String> {
     const OTHERS: &str = "-.+%_#*?!(),:=@$';";
     if text.is_empty() || text.len() > 128 {
         return Err("a device id has 1 to 128 characters".to_owned());

@@ -1,12 +1,19 @@
-//! `hotshoe device …`: the identities that the hub knows.
+//! `hotshoe device …`: the identities that the hub knows, of devices and of their modules.
+//!
+//! What is shown holds no key; the commands whose result is a key say so.
 
-use hotshoe_core::connection_string::{ConnectionString, Credential, Secret};
+mod bulk;
+mod change;
+mod export;
+mod keys;
+mod list;
+
 use serde_json::{Value, json};
 
 use crate::{
-    args::{Create, DeviceCommand, KeyChoice},
+    args::{Create, DeviceCommand, Of, Proof},
     context::Context,
-    failure::{Exit, Failure},
+    failure::Failure,
     output::Table,
 };
 
@@ -14,55 +21,39 @@ use crate::{
 pub(crate) async fn run(context: &Context<'_>, command: &DeviceCommand) -> Result<(), Failure> {
     match command {
         DeviceCommand::Create(create) => self::create(context, create).await,
-        DeviceCommand::List { top } => list(context, *top).await,
-        DeviceCommand::Show { device } => show(context, device).await,
-        DeviceCommand::Delete { device } => delete(context, device).await,
-        DeviceCommand::ConnectionString { device, key } => connection_string(context, device, *key).await,
+        DeviceCommand::List(list) => list::devices(context, list).await,
+        DeviceCommand::Modules { device } => list::modules(context, device).await,
+        DeviceCommand::Show(of) => show(context, of).await,
+        DeviceCommand::Update(update) => change::update(context, update).await,
+        DeviceCommand::Enable(status) => change::status(context, status, "enabled").await,
+        DeviceCommand::Disable(status) => change::status(context, status, "disabled").await,
+        DeviceCommand::Delete(of) => delete(context, of).await,
+        DeviceCommand::Keys { of, regenerate } => keys::run(context, of, *regenerate).await,
+        DeviceCommand::ConnectionString { of, key } => keys::connection_string(context, of, *key).await,
+        DeviceCommand::Import(import) => bulk::import(context, import).await,
+        DeviceCommand::Export(export) => export::run(context, export).await,
     }
 }
 
 async fn create(context: &Context<'_>, create: &Create) -> Result<(), Failure> {
-    let authentication = if let Some(thumbprint) = &create.thumbprint {
-        json!({ "type": "selfSigned", "x509Thumbprint": { "primaryThumbprint": thumbprint, "secondaryThumbprint": thumbprint } })
-    } else if create.certificate_authority {
-        json!({ "type": "certificateAuthority" })
-    } else {
-        json!({ "type": "sas", "symmetricKey": { "primaryKey": "", "secondaryKey": "" } })
-    };
-    let device = context.hub.create_device(&create.device, !create.disabled, authentication).await?;
+    let authentication = proof(&create.proof).unwrap_or_else(new_keys);
+    let of = create.of.of();
+    let device = context.hub.create_identity(of, !create.disabled, authentication).await?;
     if context.output.json() {
         return context.output.document(&without_keys(device));
     }
-    context.output.line(&format!("created {}", create.device))
+    context.output.line(&format!("created {of}"))
 }
 
-async fn list(context: &Context<'_>, top: u16) -> Result<(), Failure> {
-    let mut devices = context.hub.devices(top).await?;
-    devices.sort_by(|one, other| text(one, "/deviceId").cmp(text(other, "/deviceId")));
-    if context.output.json() {
-        return context.output.document(&devices.into_iter().map(without_keys).collect());
-    }
-    let mut table = Table::new(["DEVICE", "STATUS", "CONNECTION", "AUTHENTICATION", "LAST ACTIVITY"]);
-    for device in &devices {
-        table.row([
-            text(device, "/deviceId"),
-            text(device, "/status"),
-            text(device, "/connectionState"),
-            text(device, "/authentication/type"),
-            time(text(device, "/lastActivityTime")),
-        ]);
-    }
-    context.output.table(&table)
-}
-
-async fn show(context: &Context<'_>, device: &str) -> Result<(), Failure> {
-    let device = context.hub.device(device).await?;
+async fn show(context: &Context<'_>, of: &Of) -> Result<(), Failure> {
+    let device = context.hub.identity(of.of()).await?;
     if context.output.json() {
         return context.output.document(&without_keys(device));
     }
     let mut table = Table::plain(0);
     for (name, pointer) in [
         ("device", "/deviceId"),
+        ("module", "/moduleId"),
         ("status", "/status"),
         ("reason", "/statusReason"),
         ("connection", "/connectionState"),
@@ -80,53 +71,28 @@ async fn show(context: &Context<'_>, device: &str) -> Result<(), Failure> {
     context.output.table(&table)
 }
 
-async fn delete(context: &Context<'_>, device: &str) -> Result<(), Failure> {
-    context.hub.delete_device(device).await?;
+async fn delete(context: &Context<'_>, of: &Of) -> Result<(), Failure> {
+    context.hub.delete_identity(of.of()).await?;
+    let of = of.of().to_string();
     if context.output.json() {
-        return context.output.document(&json!({ "deleted": device }));
+        return context.output.document(&json!({ "deleted": of }));
     }
-    context.output.line(&format!("deleted {device}"))
+    context.output.line(&format!("deleted {of}"))
 }
 
-async fn connection_string(context: &Context<'_>, id: &str, key: KeyChoice) -> Result<(), Failure> {
-    let device = context.hub.device(id).await?;
-    let connection = device_connection(context.hub.host(), id, &device, key)?.to_secret_text();
-    if context.output.json() {
-        return context.output.document(&json!({ "connectionString": connection }));
+/// The member `authentication` for certificates, where they are asked for.
+fn proof(proof: &Proof) -> Option<Value> {
+    if let Some(first) = &proof.thumbprint {
+        let second = proof.secondary_thumbprint.as_ref().unwrap_or(first);
+        let thumbprints = json!({ "primaryThumbprint": first, "secondaryThumbprint": second });
+        return Some(json!({ "type": "selfSigned", "x509Thumbprint": thumbprints }));
     }
-    context.output.line(&connection)
+    proof.certificate_authority.then(|| json!({ "type": "certificateAuthority" }))
 }
 
-/// The connection string of a device. It has no port: that of MQTT is the device's own setting.
-fn device_connection(
-    host: &str,
-    id: &str,
-    device: &Value,
-    key: KeyChoice,
-) -> Result<ConnectionString, Failure> {
-    let pointer = match key {
-        KeyChoice::Primary => "/authentication/symmetricKey/primaryKey",
-        KeyChoice::Secondary => "/authentication/symmetricKey/secondaryKey",
-    };
-    let credential = match (text(device, "/authentication/type"), text(device, pointer)) {
-        ("selfSigned" | "certificateAuthority", _) => Credential::X509,
-        (_, "") => {
-            let hint = "reading keys needs a policy with RegistryRead, such as iothubowner";
-            return Err(
-                Failure::new(Exit::NoPermission, format!("the hub does not show the key of {id}")).hint(hint)
-            );
-        }
-        (_, key) => Credential::Key { key: Secret::new(key), policy: None },
-    };
-    let device = Some(id.to_owned());
-    Ok(ConnectionString {
-        host: host.to_owned(),
-        port: None,
-        device,
-        module: None,
-        gateway: None,
-        credential,
-    })
+/// The member `authentication` by which the hub makes keys.
+fn new_keys() -> Value {
+    json!({ "type": "sas", "symmetricKey": { "primaryKey": "", "secondaryKey": "" } })
 }
 
 /// A device without its keys: what may be shown and kept in a log.
@@ -150,22 +116,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_devices_connection_string_has_no_port_and_the_key_asked_for() {
-        let device = json!({"authentication": {"type": "sas", "symmetricKey": {"primaryKey": "AAAA", "secondaryKey": "BBBB"}}});
-        let shown = |key| device_connection("localhost", "d", &device, key).unwrap().to_secret_text();
-        assert_eq!(shown(KeyChoice::Primary), "HostName=localhost;DeviceId=d;SharedAccessKey=AAAA");
-        assert_eq!(shown(KeyChoice::Secondary), "HostName=localhost;DeviceId=d;SharedAccessKey=BBBB");
-        let device = json!({"authentication": {"type": "selfSigned"}});
-        let certificate = device_connection("h", "d", &device, KeyChoice::Primary).unwrap();
-        assert_eq!(certificate.to_secret_text(), "HostName=h;DeviceId=d;x509=true");
-        let hidden =
-            device_connection("h", "d", &json!({"authentication": {"type": "sas"}}), KeyChoice::Primary);
-        assert_eq!(hidden.unwrap_err().exit, Exit::NoPermission);
-    }
-
-    #[test]
     fn what_is_shown_holds_no_key() {
         let device = json!({"deviceId": "d", "authentication": {"type": "sas", "symmetricKey": {"primaryKey": "AAAA"}}});
         assert_eq!(without_keys(device), json!({"deviceId": "d", "authentication": {"type": "sas"}}));
+    }
+
+    #[test]
+    fn one_certificate_stands_for_both() {
+        let asked = |second: Option<&str>| Proof {
+            thumbprint: Some("AA".to_owned()),
+            secondary_thumbprint: second.map(str::to_owned),
+            certificate_authority: false,
+        };
+        let second = |asked| text(&proof(&asked).unwrap(), "/x509Thumbprint/secondaryThumbprint").to_owned();
+        assert_eq!((second(asked(None)), second(asked(Some("BB")))), ("AA".to_owned(), "BB".to_owned()));
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     args::{FirmwareCommand, Update},
     context::Context,
     failure::{Exit, Failure},
-    hub::{Answer, Call},
+    hub::{Answer, Call, Of},
     method,
 };
 use display::Display;
@@ -33,9 +33,9 @@ pub(crate) async fn run(context: &Context<'_>, command: &FirmwareCommand) -> Res
 async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
     let device = update.device.as_str();
     // What the twin says before the call tells the former update from this one.
-    let mut follower = Follower::new(&context.hub.twin(device).await?);
+    let mut follower = Follower::new(&context.hub.twin(Of::device(device)).await?);
     let call = Call {
-        device,
+        of: Of::device(device),
         name: METHOD,
         payload: payload(update),
         timeout: update.response_timeout,
@@ -76,7 +76,7 @@ async fn to_the_end(
 ) -> Result<(Ended, Value), Failure> {
     let deadline = Instant::now() + Duration::from_secs(update.timeout);
     loop {
-        match context.hub.twin(&update.device).await {
+        match context.hub.twin(Of::device(&update.device)).await {
             Ok(twin) => match follower.observe(&twin) {
                 Step::Ended(ended) => return Ok((ended, twin)),
                 Step::Waiting => {}

@@ -3,12 +3,13 @@
 //!
 //! This file is the summary: read the arguments, find the hub where one is needed, carry out one command, and turn what
 //! went wrong into one message on stderr and one exit code. The environment, the clock and the terminal are asked here
-//! and in [`connection`] and [`output`] only.
+//! and in [`connection`], [`profiles`] and [`output`] only.
 
 mod admin;
 mod args;
 mod build;
 mod check;
+mod configuration;
 mod connection;
 mod context;
 mod dev;
@@ -17,12 +18,17 @@ mod failure;
 mod files;
 mod firmware;
 mod hub;
+mod hub_command;
 mod input;
 mod job;
+mod login;
 mod method;
 mod output;
 mod plugin;
+mod profiles;
+mod query;
 mod repo;
+mod shell;
 mod twin;
 
 use std::process::ExitCode;
@@ -31,6 +37,7 @@ use clap::Parser;
 
 use crate::{
     args::{Arguments, Command},
+    connection::Chosen,
     context::Context,
     failure::{Exit, Failure},
     hub::Hub,
@@ -70,12 +77,26 @@ fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Command::Firmware(command) => {
             with_hub(arguments, output, async |context| firmware::run(&context, command).await)
         }
+        Command::Query(query) => {
+            with_hub(arguments, output, async |context| query::run(&context, query).await)
+        }
+        Command::Hub(command) => {
+            with_hub(arguments, output, async |context| hub_command::run(&context, command).await)
+        }
+        Command::Configuration(command) => {
+            with_hub(arguments, output, async |context| configuration::run(&context, command).await)
+        }
+        Command::Login(command) => runtime()?.block_on(login::login(output, &arguments.global, command)),
+        Command::Logout(command) => login::logout(output, command),
+        Command::Profiles(command) => login::profiles(output, command),
         Command::Build(command) => build::run(output, command),
         Command::Check(command) => check::run(output, command),
         Command::Dev(command) => dev::run(output, command),
         Command::Repo(command) => repo::run(output, command, jiff::Timestamp::now()),
         Command::Plugin(command) => runtime()?.block_on(plugin::run(output, command)),
         Command::Job(command) => runtime()?.block_on(job::run(output, command)),
+        Command::Completions(command) => shell::completions(command),
+        Command::Man(command) => shell::man(output, command),
         Command::Metrics(command) => runtime()?.block_on(plugin::metrics(output, command)),
     }
 }
@@ -86,9 +107,8 @@ fn with_hub(
     output: &Output,
     work: impl AsyncFnOnce(Context<'_>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let owner = connection::owner(&arguments.global, std::env::var(connection::VARIABLE).ok())?;
-    let tls = connection::tls(arguments.global.ca.as_deref())?;
-    let hub = Hub::new(owner, tls, jiff::Timestamp::now)?;
+    let Chosen { connection, tls } = connection::choose(&arguments.global)?;
+    let hub = Hub::new(connection, tls, jiff::Timestamp::now)?;
     runtime()?.block_on(work(Context { hub, output, clock: jiff::Timestamp::now }))
 }
 

@@ -20,7 +20,7 @@ pub(crate) async fn run(context: &Context<'_>, command: &MethodCommand) -> Resul
 }
 
 async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
-    let Invoke { device, name, payload, timeout, connect_timeout, repeat } = invoke;
+    let Invoke { of, name, payload, timeout, connect_timeout, repeat } = invoke;
     let payload = match payload {
         Some(text) => input::json(text, "the payload")?,
         None => Value::Null,
@@ -30,7 +30,7 @@ async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
         let text = format!("the payload has {size} bytes, the limit is {PAYLOAD_LIMIT}");
         return Err(Failure::new(Exit::Data, text));
     }
-    let call = Call { device, name, payload, timeout: *timeout, connect_timeout: *connect_timeout };
+    let call = Call { of: of.of(), name, payload, timeout: *timeout, connect_timeout: *connect_timeout };
     if let Some(times) = repeat {
         return self::repeat(context, &call, *times).await;
     }
@@ -41,7 +41,7 @@ async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
         context.output.line(&format!("{} {}", context.output.strong("status"), answer.status))?;
         context.output.line(&format!("{:#}", answer.payload))?;
     }
-    check(device, name, &answer)
+    check(&of.of().to_string(), name, &answer)
 }
 
 /// Calls it again and again over one connection, and tells how long the answers took. The first failure ends it.
@@ -51,7 +51,7 @@ async fn repeat(context: &Context<'_>, call: &Call<'_>, times: u32) -> Result<()
         let start = Instant::now();
         let answer = context.hub.invoke(call.clone()).await?;
         took.push(start.elapsed());
-        check(call.device, call.name, &answer)?;
+        check(&call.of.to_string(), call.name, &answer)?;
     }
     took.sort();
     let at = |part: usize| took.get((took.len() - 1) * part / 100).copied().unwrap_or_default().as_micros();

@@ -11,7 +11,7 @@ use std::io::{self, IsTerminal, Write};
 use serde_json::{Value, json};
 
 pub(crate) use bar::Bar;
-pub(crate) use table::{Table, harmless};
+pub(crate) use table::{Grid, Table, harmless};
 
 use crate::failure::{Exit, Failure};
 
@@ -65,6 +65,11 @@ impl Output {
     /// Prints a table.
     pub(crate) fn table(&self, table: &Table) -> Result<(), Failure> {
         table.lines(self.colour).iter().try_for_each(|line| self.line(line))
+    }
+
+    /// Prints a table whose columns are known only now.
+    pub(crate) fn grid(&self, grid: &Grid) -> Result<(), Failure> {
+        self.table(&Table::of(grid))
     }
 
     /// A text that stands out, where colours are.

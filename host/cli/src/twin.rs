@@ -1,7 +1,9 @@
 //! `hotshoe twin …`: what is wished of a device and what it says of itself.
 
+mod conflict;
 mod leaves;
 mod patch;
+mod set;
 mod show;
 mod watch;
 
@@ -10,8 +12,11 @@ use crate::{args::TwinCommand, context::Context, failure::Failure};
 /// Carries out a command.
 pub(crate) async fn run(context: &Context<'_>, command: &TwinCommand) -> Result<(), Failure> {
     match command {
-        TwinCommand::Show { device } => show::run(context, device).await,
+        TwinCommand::Show(of) => show::run(context, of.of()).await,
         TwinCommand::Watch(watch) => watch::run(context, watch).await,
-        TwinCommand::Patch(patch) => patch::run(context, patch).await,
+        TwinCommand::Set(set) => set::run(context, set).await,
+        TwinCommand::Patch(patch) => patch::merge(context, patch).await,
+        TwinCommand::Replace(patch) => patch::replace(context, patch).await,
+        TwinCommand::Tags(tags) => set::tags(context, tags).await,
     }
 }

@@ -4,135 +4,107 @@
 
 mod support;
 
-use std::{
-    process::Stdio,
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::{process::Stdio, time::Duration};
 
-use hotshoe_core::{
-    connection_string::{ConnectionString, Credential},
-    sas,
-    topic::{self, Incoming},
+use serde_json::json;
+use support::{
+    Ran,
+    local::{Device, Place},
 };
-use hotshoe_localhub::{LocalHub, Running, Settings};
-use rumqttc::{
-    AsyncClient, Event, EventLoop, MqttOptions, Packet, PublishOptions, QoS, SubscribeFilterInput,
-    TlsConfiguration, Transport,
-};
-use serde_json::{Value, json};
-use support::{Ran, bare};
-use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    sync::mpsc,
+    io::{AsyncBufReadExt as _, BufReader},
     time::timeout,
 };
-use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, pem::PemObject},
-};
 
-/// A hub and the way to ask it.
-struct Place {
-    directory: TempDir,
-    hub: Running,
+#[tokio::test]
+async fn a_device_is_disabled_and_gets_new_keys_and_modules() {
+    let place = Place::new().await;
+    assert_eq!(place.run(&["device", "create", "d"]).await.exit, 0);
+    let before = place.run(&["device", "connection-string", "d"]).await.stdout;
+    let device = Device::connect(&place, &before).await;
+    assert_eq!(place.run(&["device", "disable", "d", "--reason", "sold"]).await.stdout, "disabled d\n");
+    let shown = place.run(&["device", "show", "d", "--json"]).await.json();
+    assert_eq!((&shown["status"], &shown["statusReason"]), (&json!("disabled"), &json!("sold")));
+    assert_eq!(shown["connectionState"], "Disconnected", "its connection was ended");
+    drop(device);
+    assert_eq!(place.run(&["device", "enable", "d"]).await.exit, 0);
+
+    let keys = place.run(&["device", "keys", "d", "--json"]).await.json();
+    let renewed = place.run(&["device", "keys", "d", "--regenerate", "primary", "--json"]).await.json();
+    assert_ne!(keys["primaryKey"], renewed["primaryKey"]);
+    assert_eq!(keys["secondaryKey"], renewed["secondaryKey"]);
+    let swapped = place.run(&["device", "keys", "d", "--regenerate", "swap", "--json"]).await.json();
+    assert_eq!(
+        (&swapped["primaryKey"], &swapped["secondaryKey"]),
+        (&renewed["secondaryKey"], &renewed["primaryKey"])
+    );
+    let after = place.run(&["device", "connection-string", "d"]).await.stdout;
+    drop(Device::connect(&place, &after).await);
+
+    assert_eq!(place.run(&["device", "create", "d", "--module", "m"]).await.stdout, "created d/m\n");
+    let modules = place.run(&["device", "modules", "d", "--json"]).await.json();
+    assert_eq!((&modules[0]["moduleId"], modules.as_array().unwrap().len()), (&json!("m"), 1));
+    let module = place.run(&["device", "connection-string", "d", "--module", "m"]).await.stdout;
+    assert!(module.contains(";ModuleId=m;"), "{module}");
+    assert_eq!(place.run(&["twin", "set", "d", "--module", "m", "desired.a.b=1"]).await.exit, 0);
+    let twin = place.run(&["twin", "show", "d", "--module", "m", "--json"]).await.json();
+    assert_eq!(twin["properties"]["desired"]["a"]["b"], 1);
+    assert_eq!(place.run(&["device", "delete", "d", "--module", "m"]).await.stdout, "deleted d/m\n");
+    assert_eq!(place.run(&["hub", "show", "--json"]).await.json()["enabled"], 1);
 }
 
-impl Place {
-    async fn new() -> Place {
-        let directory = tempfile::tempdir().unwrap();
-        let hub = LocalHub::start(Settings::new(directory.path())).await.unwrap();
-        Place { directory, hub }
-    }
+#[tokio::test]
+async fn a_twin_is_set_replaced_and_its_conflicts_explained() {
+    let place = Place::new().await;
+    place.hub.create_device("d").await.unwrap();
+    let twin = async || place.run(&["twin", "show", "d", "--json"]).await.json();
+    assert_eq!(place.run(&["twin", "tags", "d", "location.plant=Redmond43", "floor=2"]).await.exit, 0);
+    assert_eq!(
+        place.run(&["twin", "tags", "d"]).await.stdout,
+        "floor           2\nlocation.plant  \"Redmond43\"\n"
+    );
+    let stale = twin().await["etag"].as_str().unwrap().to_owned();
+    assert_eq!(
+        place.run(&["twin", "set", "d", "desired.a=1", "desired.b=x", "tags.floor=null"]).await.exit,
+        0
+    );
+    assert_eq!(twin().await["tags"], json!({"location": {"plant": "Redmond43"}}));
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = bare(arguments);
-        command.arg("--ca").arg(self.directory.path().join("ca.pem"));
-        command.arg("--connection-string-file").arg(self.directory.path().join("owner.connection-string"));
-        command
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::from(self.command(arguments).output().await.unwrap())
-    }
-
-    /// Starts a command whose lines are read one by one.
-    fn follow(&self, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStdout>>) {
-        let mut child = self.command(arguments).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        (child, lines)
-    }
+    let told = place.run(&["twin", "replace", "d", "--desired", "{\"c\": 3}", "--if-match", &stale]).await;
+    assert_eq!(told.exit, 75, "{told:?}");
+    let present = twin().await["etag"].as_str().unwrap().to_owned();
+    assert!(
+        told.stderr.contains(&format!("has the etag {present}")) && told.stderr.contains(&stale),
+        "{told:?}"
+    );
+    assert_eq!(place.run(&["twin", "replace", "d", "--desired", "{\"c\": 3}"]).await.exit, 0);
+    let replaced = twin().await;
+    assert_eq!(
+        (&replaced["properties"]["desired"]["a"], &replaced["properties"]["desired"]["c"]),
+        (&json!(null), &json!(3))
+    );
+    assert_eq!(replaced["tags"], json!({"location": {"plant": "Redmond43"}}), "the other part stays");
 }
 
-/// A device that answers every call with 200 and reports what it is told to.
-struct Device {
-    client: AsyncClient,
-    calls: mpsc::UnboundedReceiver<(String, Value)>,
-    reported: mpsc::UnboundedReceiver<u16>,
-}
-
-impl Device {
-    /// Connects with the connection string that the tool printed.
-    async fn connect(place: &Place, connection: &str) -> Device {
-        let connection: ConnectionString = connection.parse().unwrap();
-        let id = connection.device.clone().unwrap();
-        let Credential::Key { key, .. } = &connection.credential else { panic!("no key") };
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-        let resource = format!("{}/devices/{id}", connection.host);
-        let token = sas::token(&resource, key.expose(), None, now + 600).unwrap();
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(place.hub.ca_pem.as_bytes()).unwrap()).unwrap();
-        let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let mut options = MqttOptions::new(id.clone(), (connection.host.clone(), place.hub.mqtt_port));
-        options.set_transport(Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls))));
-        options.set_credentials(format!("{}/{id}/?api-version=2021-04-12", connection.host), token);
-        let (client, mut events) = AsyncClient::builder(options).unbounded().build();
-        let filters = [topic::METHODS, topic::TWIN_RESPONSES];
-        let filters = filters.map(|filter| SubscribeFilterInput::new(filter, QoS::AtMostOnce));
-        let granted = client.try_subscribe_many_tracked(filters).unwrap();
-        let (calls_in, calls) = mpsc::unbounded_channel();
-        let (reported_in, reported) = mpsc::unbounded_channel();
-        let answers = client.clone();
-        tokio::spawn(async move { serve(&mut events, &answers, &calls_in, &reported_in).await });
-        granted.wait_completion_async().await.unwrap();
-        Device { client, calls, reported }
-    }
-
-    /// Merges into the reported properties; done when the hub has taken it.
-    async fn report(&mut self, patch: Value) {
-        let topic = topic::twin_patch("1");
-        self.client.try_publish(topic, patch.to_string(), PublishOptions::at_most_once()).unwrap();
-        assert_eq!(self.reported.recv().await, Some(204));
-    }
-}
-
-async fn serve(
-    events: &mut EventLoop,
-    client: &AsyncClient,
-    calls: &mpsc::UnboundedSender<(String, Value)>,
-    reported: &mpsc::UnboundedSender<u16>,
-) {
-    while let Ok(event) = events.poll().await {
-        let Event::Incoming(Packet::Publish(publish)) = event else { continue };
-        match topic::parse_incoming(std::str::from_utf8(&publish.topic).unwrap()) {
-            Incoming::Method { name, request_id } => {
-                let payload = serde_json::from_slice(&publish.payload).unwrap();
-                calls.send((name.to_owned(), payload)).unwrap();
-                let answer = json!({"Response": "Firmware update started"}).to_string();
-                let topic = topic::method_response(200, request_id);
-                client.try_publish(topic, answer, PublishOptions::at_most_once()).unwrap();
-            }
-            Incoming::TwinResponse { status, .. } => reported.send(status).unwrap(),
-            _ => {}
-        }
-    }
+#[tokio::test]
+async fn the_hub_is_monitored() {
+    let place = Place::new().await;
+    let connection = place.hub.create_device("d").await.unwrap();
+    let mut device = Device::connect(&place, &connection).await;
+    let arguments = ["hub", "monitor", "--device", "d", "--kinds", "telemetry,twin", "--limit", "2"];
+    let mut child = place.command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut notes = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert_eq!(notes.next_line().await.unwrap().as_deref(), Some("note: listening"));
+    device.send("d", json!({"temperature": 21}));
+    device.report(json!({"answer": 42})).await;
+    let told = Ran::from(child.wait_with_output().await.unwrap());
+    let lines: Vec<&str> = told.stdout.lines().collect();
+    assert_eq!((told.exit, lines.len()), (0, 2), "{told:?}");
+    assert!(lines[0].ends_with("  telemetry     d  {\"temperature\":21}"), "{told:?}");
+    assert!(
+        lines[1].contains("  twin          d  reported (version ") && lines[1].ends_with(") {\"answer\":42}"),
+        "{told:?}"
+    );
 }
 
 #[tokio::test]

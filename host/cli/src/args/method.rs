@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{device_id, seconds};
+use super::{device::Of, seconds};
 
 /// What to do with direct methods.
 #[derive(Subcommand, Debug)]
@@ -12,6 +12,7 @@ pub(crate) enum MethodCommand {
   hotshoe method invoke pump-7 ping
   hotshoe method invoke pump-7 firmwareUpdate '{\"fwPackageUri\": \"https://images.example.com/pump-2.1.img\"}'
   hotshoe method invoke pump-7 configure @settings.json --timeout 60s --connect-timeout 2m
+  hotshoe method invoke pump-7 measure --module filter
   hotshoe method invoke pump-7 ping --repeat 100")]
     Invoke(Invoke),
 }
@@ -19,9 +20,8 @@ pub(crate) enum MethodCommand {
 /// What to call.
 #[derive(Args, Debug)]
 pub(crate) struct Invoke {
-    /// The device's id
-    #[arg(value_parser = device_id)]
-    pub(crate) device: String,
+    #[command(flatten)]
+    pub(crate) of: Of,
     /// The method's name
     #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) name: String,

@@ -52,13 +52,13 @@ pub(crate) enum HubError {
         /// Why.
         reason: String,
     },
-    /// An etag that cannot stand in a header.
-    #[error("could not {tried}: {etag:?} is not an etag")]
-    Etag {
+    /// An etag, or another value, that cannot stand in a header.
+    #[error("could not {tried}: {value:?} cannot stand in a header")]
+    Header {
         /// What was tried.
         tried: String,
         /// What was given.
-        etag: String,
+        value: String,
     },
 }
 
@@ -104,6 +104,14 @@ impl HubError {
             HubError::Unreachable { .. } => true,
             HubError::Refused { status, .. } => matches!(status, 408 | 429 | 500..),
             _ => false,
+        }
+    }
+
+    /// The HTTP status, where the hub answered.
+    pub(crate) fn status(&self) -> Option<u16> {
+        match self {
+            HubError::Refused { status, .. } => Some(*status),
+            _ => None,
         }
     }
 
@@ -175,7 +183,7 @@ impl From<HubError> for Failure {
             }),
             HubError::Answer { .. } => (Exit::Software, "is this an IoT Hub?"),
             HubError::Token { .. } => (Exit::Config, "copy the connection string again"),
-            HubError::Etag { .. } => (Exit::Usage, "`hotshoe twin show` shows the etag"),
+            HubError::Header { .. } => (Exit::Usage, "is this an etag? `hotshoe twin show` shows it"),
         };
         let mut failure = Failure::new(exit, error.to_string()).hint(hint);
         if let HubError::Refused { status, code, name, .. } = error {

@@ -5,13 +5,13 @@ use std::time::Duration;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{CONNECT_TIMEOUT, Hub, HubError, Request};
+use super::{CONNECT_TIMEOUT, Hub, HubError, Of, Request};
 
 /// What to call.
 #[derive(Clone)]
 pub(crate) struct Call<'a> {
-    /// The device.
-    pub(crate) device: &'a str,
+    /// The device, or a module of it.
+    pub(crate) of: Of<'a>,
     /// The method.
     pub(crate) name: &'a str,
     /// Its payload.
@@ -31,21 +31,26 @@ pub(crate) struct Answer {
     pub(crate) payload: Value,
 }
 
+impl Call<'_> {
+    /// As the hub reads it, for one device or in a job.
+    pub(super) fn body(&self) -> Value {
+        json!({
+            "methodName": self.name,
+            "payload": self.payload,
+            "responseTimeoutInSeconds": self.timeout,
+            "connectTimeoutInSeconds": self.connect_timeout,
+        })
+    }
+}
+
 impl Hub {
     /// Calls a direct method. A device's status of any number is an answer, not an error.
     pub(crate) async fn invoke(&self, call: Call<'_>) -> Result<Answer, HubError> {
-        let Call { device, name, payload, timeout, connect_timeout } = call;
-        let tried = format!("call {name} on {device}");
-        let body = json!({
-            "methodName": name,
-            "payload": payload,
-            "responseTimeoutInSeconds": timeout,
-            "connectTimeoutInSeconds": connect_timeout,
-        });
+        let tried = format!("call {} on {}", call.name, call.of);
         // The hub itself answers when the two are over; the rest is for the way there and back.
-        let patience = Duration::from_secs(timeout + connect_timeout) + CONNECT_TIMEOUT;
-        let path = ["twins", device, "methods"];
-        let request = Request::new(tried.clone(), Method::POST, &path).body(body).timeout(patience);
+        let patience = Duration::from_secs(call.timeout + call.connect_timeout) + CONNECT_TIMEOUT;
+        let request = Request::new(tried.clone(), Method::POST, call.of.path("twins", Some("methods")));
+        let request = request.body(call.body()).timeout(patience);
         let mut answer = self.send(request).await?;
         let status = answer
             .get("status")

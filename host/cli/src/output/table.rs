@@ -7,6 +7,15 @@ pub(crate) struct Table {
     indent: usize,
 }
 
+/// A table whose columns are known only when it runs.
+#[derive(Default)]
+pub(crate) struct Grid {
+    /// The columns' names.
+    pub(crate) heading: Vec<String>,
+    /// The cells, row by row.
+    pub(crate) rows: Vec<Vec<String>>,
+}
+
 const GAP: usize = 2;
 
 impl Table {
@@ -23,6 +32,12 @@ impl Table {
     /// Adds a row. Control characters are shown escaped, so that no device can paint on the terminal.
     pub(crate) fn row<const COLUMNS: usize>(&mut self, cells: [&str; COLUMNS]) {
         self.rows.push(cells.map(harmless).to_vec());
+    }
+
+    /// The same out of rows whose columns are known only now.
+    pub(super) fn of(grid: &Grid) -> Self {
+        let row = |cells: &Vec<String>| cells.iter().map(|cell| harmless(cell)).collect();
+        Table { heading: Some(row(&grid.heading)), rows: grid.rows.iter().map(row).collect(), indent: 0 }
     }
 
     /// The lines: columns as wide as their widest cell, nothing behind the last one.

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::leaves::{PARTS, leaves};
-use crate::{context::Context, failure::Failure, output::Table};
+use crate::{context::Context, failure::Failure, hub::Of, output::Table};
 
-pub(super) async fn run(context: &Context<'_>, device: &str) -> Result<(), Failure> {
-    let twin = context.hub.twin(device).await?;
+pub(super) async fn run(context: &Context<'_>, of: Of<'_>) -> Result<(), Failure> {
+    let twin = context.hub.twin(of).await?;
     if context.output.json() {
         return context.output.document(&twin);
     }
@@ -16,7 +16,7 @@ pub(super) async fn run(context: &Context<'_>, device: &str) -> Result<(), Failu
 /// Prints a twin for people.
 pub(super) fn print(context: &Context<'_>, twin: &Value) -> Result<(), Failure> {
     let mut head = Table::plain(0);
-    for name in ["deviceId", "status", "connectionState", "version", "etag"] {
+    for name in ["deviceId", "moduleId", "status", "connectionState", "version", "etag"] {
         match twin.get(name) {
             Some(Value::String(text)) => head.row([name, text]),
             Some(Value::Null) | None => {}

@@ -21,7 +21,7 @@ pub(super) async fn run(context: &Context<'_>, watch: &Watch) -> Result<(), Fail
     let until = watch.until.as_deref().map(condition).transpose()?;
     let reached =
         |twin: &Value| until.as_ref().is_some_and(|(path, value)| twin_leaves(twin).get(path) == Some(value));
-    let first = context.hub.twin(&watch.device).await?;
+    let first = context.hub.twin(watch.of.of()).await?;
     let mut known = twin_leaves(&first);
     if reached(&first) {
         return Ok(());
@@ -29,7 +29,7 @@ pub(super) async fn run(context: &Context<'_>, watch: &Watch) -> Result<(), Fail
     let mut away = false;
     loop {
         tokio::time::sleep(INTERVAL).await;
-        let twin = match context.hub.twin(&watch.device).await {
+        let twin = match context.hub.twin(watch.of.of()).await {
             Ok(twin) => twin,
             Err(error) if error.passes() => {
                 if !away {

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "helpers of tests, each of which uses some")]
 
+pub(crate) mod local;
+
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -119,7 +121,11 @@ impl Hub {
 /// The command line alone.
 pub(crate) fn bare(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_hotshoe"));
-    command.args(arguments).env_remove("HOTSHOE_CONNECTION_STRING").stdin(Stdio::null()).kill_on_drop(true);
+    for name in ["HOTSHOE_CONNECTION_STRING", "HOTSHOE_PROFILE", "HOTSHOE_CA"] {
+        command.env_remove(name);
+    }
+    // Nobody's own profiles count.
+    command.args(arguments).env("XDG_CONFIG_HOME", "/nonexistent").stdin(Stdio::null()).kill_on_drop(true);
     command
 }
 
