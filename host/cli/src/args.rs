@@ -15,6 +15,7 @@ mod plugin;
 mod profiles;
 mod query;
 mod repo;
+mod rollout;
 mod shell;
 mod twin;
 
@@ -38,6 +39,7 @@ pub(crate) use plugin::{Install, Logs, Metrics, PluginCommand};
 pub(crate) use profiles::{Login, Logout, ProfilesCommand};
 pub(crate) use query::Query;
 pub(crate) use repo::{Add, Delegate, Init, Place, Publish, Refresh, RepoCommand, RotateRoot};
+pub(crate) use rollout::{FirmwareRollout, Follow, Pace, PluginRollout, RolloutCommand};
 pub(crate) use shell::{Completions, Man};
 pub(crate) use twin::{Patch, Set, Tags, TwinCommand, Watch};
 
@@ -133,9 +135,12 @@ pub(crate) enum Command {
     /// Automatic configurations: list, show, create, delete
     #[command(subcommand)]
     Configuration(ConfigurationCommand),
-    /// Firmware: update a device and follow it to the end
+    /// Firmware: update a device and follow it to the end, or many in waves
     #[command(subcommand)]
     Firmware(FirmwareCommand),
+    /// Rollouts to many devices: list, show, pause, resume, abort, delete
+    #[command(subcommand)]
+    Rollout(RolloutCommand),
     /// Build a plugin: a crate and its plugin.toml become one .wasm file
     Build(Build),
     /// Look at a plugin: what it is, what it asks for, and what a policy would refuse

@@ -8,6 +8,7 @@ mod follow;
 
 use std::time::Duration;
 
+use hotshoe_core::digest::Digest;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -16,18 +17,21 @@ use crate::{
     context::Context,
     failure::{Exit, Failure},
     hub::{Answer, Call, Of},
-    method,
+    method, rollout,
 };
 use display::Display;
 use follow::{Ended, Follower, Step};
 
-const METHOD: &str = "firmwareUpdate";
+/// The method that begins an update.
+pub(crate) const METHOD: &str = "firmwareUpdate";
 const INTERVAL: Duration = Duration::from_millis(500);
 
 /// Carries out a command.
 pub(crate) async fn run(context: &Context<'_>, command: &FirmwareCommand) -> Result<(), Failure> {
-    let FirmwareCommand::Update(update) = command;
-    self::update(context, update).await
+    match command {
+        FirmwareCommand::Update(update) => self::update(context, update).await,
+        FirmwareCommand::Rollout(rollout) => rollout::firmware(context, rollout).await,
+    }
 }
 
 async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
@@ -37,7 +41,7 @@ async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
     let call = Call {
         of: Of::device(device),
         name: METHOD,
-        payload: payload(update),
+        payload: payload(&update.uri, update.digest.as_ref(), update.size, update.version.as_deref()),
         timeout: update.response_timeout,
         connect_timeout: update.connect_timeout,
     };
@@ -53,16 +57,16 @@ async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
 }
 
 /// The method's payload: what the tutorial sends, and what vouches for the image beside it.
-fn payload(update: &Update) -> Value {
+pub(crate) fn payload(uri: &str, digest: Option<&Digest>, size: Option<u64>, version: Option<&str>) -> Value {
     let mut payload = Map::new();
-    payload.insert("fwPackageUri".to_owned(), json!(update.uri));
-    if let Some(digest) = &update.digest {
+    payload.insert("fwPackageUri".to_owned(), json!(uri));
+    if let Some(digest) = digest {
         payload.insert("digest".to_owned(), json!(digest.to_string()));
     }
-    if let Some(size) = update.size {
+    if let Some(size) = size {
         payload.insert("size".to_owned(), json!(size));
     }
-    if let Some(version) = &update.version {
+    if let Some(version) = version {
         payload.insert("version".to_owned(), json!(version));
     }
     Value::Object(payload)
@@ -152,23 +156,11 @@ mod tests {
     #[test]
     fn the_payload_is_the_tutorials_with_what_vouches_beside_it() {
         let digest = format!("sha256:{}", "0".repeat(64));
-        let mut update = Update {
-            device: "d".into(),
-            uri: "https://h/a.img".into(),
-            digest: None,
-            size: None,
-            version: None,
-            timeout: 1,
-            response_timeout: 30,
-            connect_timeout: 0,
-        };
-        assert_eq!(payload(&update), json!({"fwPackageUri": "https://h/a.img"}));
-        update.digest = Some(digest.parse().unwrap());
-        update.size = Some(7);
-        update.version = Some("2.0".into());
+        let uri = "https://h/a.img";
+        assert_eq!(payload(uri, None, None, None), json!({ "fwPackageUri": uri }));
         assert_eq!(
-            payload(&update),
-            json!({"fwPackageUri": "https://h/a.img", "digest": digest, "size": 7, "version": "2.0"})
+            payload(uri, digest.parse().as_ref().ok(), Some(7), Some("2.0")),
+            json!({"fwPackageUri": uri, "digest": digest, "size": 7, "version": "2.0"})
         );
     }
 }

@@ -32,6 +32,7 @@ use serde_json::Value;
 pub(crate) use devices::BULK;
 pub(crate) use error::HubError;
 pub(crate) use events::Watched;
+pub(crate) use jobs::{Job, Work};
 pub(crate) use methods::{Answer, Call};
 pub(crate) use query::PAGE;
 

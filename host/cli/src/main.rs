@@ -28,6 +28,7 @@ mod plugin;
 mod profiles;
 mod query;
 mod repo;
+mod rollout;
 mod shell;
 mod twin;
 
@@ -36,7 +37,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use crate::{
-    args::{Arguments, Command},
+    args::{Arguments, Command, PluginCommand},
     connection::Chosen,
     context::Context,
     failure::{Exit, Failure},
@@ -93,6 +94,12 @@ fn run(arguments: &Arguments, output: &Output) -> Result<(), Failure> {
         Command::Check(command) => check::run(output, command),
         Command::Dev(command) => dev::run(output, command),
         Command::Repo(command) => repo::run(output, command, jiff::Timestamp::now()),
+        Command::Rollout(command) => {
+            with_hub(arguments, output, async |context| rollout::run(&context, command).await)
+        }
+        Command::Plugin(PluginCommand::Rollout(command)) => {
+            with_hub(arguments, output, async |context| rollout::plugin(&context, command).await)
+        }
         Command::Plugin(command) => runtime()?.block_on(plugin::run(output, command)),
         Command::Job(command) => runtime()?.block_on(job::run(output, command)),
         Command::Completions(command) => shell::completions(command),

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use hotshoe_core::digest::Digest;
 
 use super::{
-    device_id,
+    FirmwareRollout, device_id,
     method::{connect_timeout, response_timeout},
     seconds,
 };
@@ -23,6 +23,19 @@ pub(crate) enum FirmwareCommand {
 
 Exit codes: 0 completed, 70 failed or cancelled, 71 rolled back, 75 not ended in time or busy; else as `hotshoe --help` says.")]
     Update(Update),
+    /// Update the firmware of many devices, in waves, and stop when too many fail
+    ///
+    /// Each wave is one job of the hub, which calls firmwareUpdate. The next wave begins when all devices of the one
+    /// before have come to their end and it has soaked. Plan and progress stand at the hub: closed or killed, here or on
+    /// another machine, the same command goes on where it was, and no device is called twice.
+    #[command(after_help = "Examples:
+  hotshoe firmware rollout --query \"tags.location.plant = 'Redmond43'\" --uri https://images.example.com/pump-2.1.img \\
+      --waves 1%,10%,100% --abort-over 5% --soak 10m
+  hotshoe firmware rollout --query '*' --uri https://images.example.com/pump-2.1.img --name spring --dry-run
+
+Exit codes: 0 all waves have ended within the limit, 69 and no device completed, 70 aborted, 75 paused or not watched to the
+end (run the same command again, or `hotshoe rollout resume`); else as `hotshoe --help` says.")]
+    Rollout(Box<FirmwareRollout>),
 }
 
 /// What to update, and with what.

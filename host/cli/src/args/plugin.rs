@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use hotshoe_core::digest::Digest;
 use hotshoe_core::manifest::PluginName;
 
+use super::PluginRollout;
 use crate::admin;
 
 /// The device's admin socket.
@@ -48,6 +49,18 @@ pub(crate) enum PluginCommand {
   hotshoe plugin logs acme.pump
   hotshoe plugin logs acme.pump --follow --json")]
     Logs(Logs),
+    /// Put a plugin's version in on many devices, in waves, and stop when too many fail
+    ///
+    /// Other than the commands beside it this asks the hub: each wave is one job that sets the desired property
+    /// hotshoe.plugins. A device that is not connected puts the plugin in when it comes back, also after the end.
+    #[command(after_help = "Examples:
+  hotshoe plugin rollout acme.pump@1.2.0 --repository main --query \"tags.ring = 'early'\" \\
+      --waves 1%,10%,100% --abort-over 5% --soak 10m
+  hotshoe plugin rollout acme.pump@1.2.0 --query '*' --dry-run
+
+Exit codes: 0 all waves have ended within the limit, 69 and no device completed, 70 aborted, 75 paused or not watched to the
+end (run the same command again, or `hotshoe rollout resume`); else as `hotshoe --help` says.")]
+    Rollout(Box<PluginRollout>),
 }
 
 /// What to install.

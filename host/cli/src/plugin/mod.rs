@@ -47,6 +47,8 @@ pub(crate) async fn run(output: &Output, command: &PluginCommand) -> Result<(), 
             }
         }
         PluginCommand::Logs(logs) => logs::run(output, logs).await,
+        // It asks the hub and not this device, so it was taken before this was called.
+        PluginCommand::Rollout(_) => Ok(()),
     }
 }
 
