@@ -91,6 +91,7 @@ bugs! {
     RestartedUnseen: "a restart that happened is taken for one that did not",
     FallBackUnseen: "a job is told that its trial runs though the boot loader fell back",
     ReadyLost: "a job that was accepted and never begun is not taken up",
+    TrialLeft: "a job that fails leaves the device on its trial",
     CancelUnstored: "a cancel is taken and not stored",
     // The twin.
     OutboxUnstored: "a report is sent and not stored",

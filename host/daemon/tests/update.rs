@@ -97,6 +97,45 @@ async fn a_new_image_that_does_not_come_up_is_told_as_rolled_back() {
     let status = world.status_when(|status| status["jobs"][0]["state"] == "failed").await;
     let slot = status["slots"].as_array().unwrap().iter().find(|slot| slot["name"] == "a").unwrap();
     assert_eq!((&slot["running"], &slot["good"]), (&json!(true), &json!(true)), "{slot}");
+    // The device is as ready as before.
+    world.order_update().await;
+    world.assert_updated().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trial_that_fails_is_left_by_a_restart_and_the_next_update_completes() {
+    let plugins = vec!["diagnostics", "test-guest"];
+    let mut world = World::start(Setting { plugins, ..Setting::default() }).await;
+    // A plugin of the device's own, which is gone when the trial boots: nobody confirms.
+    let own = world.device.version_of("firmware-update", "own.wasm", |manifest| manifest);
+    world.device.power_off();
+    let config = world.device.path("device.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[[plugins]]\nfile = \"own.wasm\"\n")).unwrap();
+    world.device.power_on();
+    world.order_update().await;
+    let (aside, shelf) = (world.device.path("aside"), world.device.path("state/shelf"));
+    let copies: Vec<_> = std::fs::read_dir(&shelf).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let copies = || copies.iter().chain([&own]).map(|file| (file, aside.join(file.file_name().unwrap())));
+    std::fs::create_dir(&aside).unwrap();
+    copies().for_each(|(file, copy)| std::fs::rename(file, copy).unwrap());
+    let slot = |status: &serde_json::Value, number: usize| {
+        let slot = &status["slots"][number];
+        (slot["running"] == true, slot["good"] == true)
+    };
+    let waits = |status: &serde_json::Value| slot(status, 1).0 && status["jobs"][0]["state"] == "ready";
+    world.status_when(waits).await;
+    // Another plugin gives the trial up: the image that runs can never be confirmed.
+    assert_eq!(world.call("revert", json!(null)).await.0, 200);
+    copies().for_each(|(file, copy)| std::fs::rename(copy, file).unwrap());
+    world.device.kill().await;
+    world.until_status("failed").await;
+    world.status_when(|status| status["jobs"][0]["state"] == "failed").await;
+    let status = world.status_when(|status| slot(status, 0) == (true, true)).await;
+    assert_eq!(slot(&status, 1), (false, false), "{status:#}");
+    world.until("the end is told", |it| it["hotshoe"]["lastFailure"]["reason"].is_string()).await;
+    world.order_update().await;
+    world.assert_updated().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -37,9 +37,9 @@ pub(super) fn is_cancelled(job: &Job) -> bool {
     job.cancel.is_some()
 }
 
-/// The order. A job that has ended, or was cancelled before, stays as it is.
+/// The order. A job that has ended or is about to, or was cancelled before, stays as it is.
 pub(super) fn order(job: Job) -> (Job, Vec<Effect>) {
-    if job.has_ended() || is_cancelled(&job) {
+    if job.has_ended() || job.over.is_some() || is_cancelled(&job) {
         return (job, vec![]);
     }
     let job = Job { cancel: Some(Cancel::Ordered), ..job };
@@ -60,19 +60,6 @@ pub(super) fn told(job: Job) -> Job {
     Job { cancel: Some(Cancel::Told), attempt, ..job }
 }
 
-/// What was armed is given up.
-pub(super) fn reverted(job: Job, boot_id: String, on_trial: bool) -> (Job, Vec<Effect>) {
-    if !is_cancelled(&job) || job.armed.is_none() {
-        return (job, vec![]);
-    }
-    let job = Job { armed: None, ..job };
-    if !on_trial {
-        return (job, vec![Effect::Store]);
-    }
-    let state = State::Restarting { boot_id, wanted: None };
-    (Job { state, ..job }, vec![Effect::Store, Effect::FlushOutbox, Effect::Restart])
-}
-
 /// The job after this run.
 pub(super) fn run_ended(job: Job, end: &RunEnd) -> After {
     let trouble = match end {
@@ -88,12 +75,5 @@ pub(super) fn run_ended(job: Job, end: &RunEnd) -> After {
         }
         Some(Cancel::Told) => After::End(Job { attempt: 0, trouble, ..job }),
         _ => After::Tell(Job { attempt: 0, trouble, ..job }),
-    }
-}
-
-impl Job {
-    /// Whether a trial boot is to be given up before the job is run again; nobody is needed for it.
-    pub fn must_give_up(&self) -> bool {
-        is_cancelled(self) && self.armed.is_some() && matches!(self.state, State::Ready { .. })
     }
 }

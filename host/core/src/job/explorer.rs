@@ -128,7 +128,7 @@ impl World {
     /// at once, beside whatever is under way; pauses and restarts that were to come do not.
     fn cancel(&mut self, process: &mut Process) {
         let confirmed = self.armed && self.slot == "b" && self.good == "b";
-        if process.job.has_ended() || confirmed {
+        if process.job.has_ended() || process.job.over.is_some() || confirmed {
             return;
         }
         let (job, effects) =
@@ -154,10 +154,10 @@ impl World {
     fn check_end(&self, job: &Job) {
         let State::Ended { outcome, .. } = &job.state else { return };
         assert_eq!(*outcome == Ended::Cancelled, self.cancelled, "exactly the end that was ordered: {job:?}");
-        if self.cancelled {
-            assert_eq!(self.trial, None, "a cancelled job has left a trial armed");
+        if !matches!(outcome, Ended::Done(_)) {
+            assert_eq!(self.trial, None, "a job has left a trial armed: {job:?}");
             if self.restart_works {
-                assert_eq!(self.slot, self.good, "a cancelled job has ended on its trial");
+                assert_eq!(self.slot, self.good, "a job has ended on its trial: {job:?}");
             }
         }
     }
@@ -239,8 +239,8 @@ impl World {
             }
             Todo::Effect(Effect::Revert) => {
                 assert!(
-                    self.disk.as_ref().is_some_and(|job| job.cancel.is_some()),
-                    "given up without a cancel"
+                    self.disk.as_ref().is_some_and(|job| job.cancel.is_some() || job.over.is_some()),
+                    "given up without a cancel or an end"
                 );
                 self.trial = None;
                 let on_trial = self.slot != self.good;
@@ -351,6 +351,21 @@ fn update(wake: &Wake, phase: Option<&str>, slot: &str, attempt: u32) -> Vec<Act
 fn an_update_ends_whatever_is_cut_three_times() {
     let (checked, cuts) = explore(update, true, 3);
     assert!(cuts > 10_000, "{cuts} cuts in {checked} steps: the search is blind");
+}
+
+/// As an update whose image finds itself unfit.
+fn unfit(wake: &Wake, phase: Option<&str>, slot: &str, attempt: u32) -> Vec<Act> {
+    match slot {
+        "b" => vec![Act::Save("unfit"), Act::End(RunEnd::Permanent("the self-test fails".into()))],
+        _ => update(wake, phase, slot, attempt),
+    }
+}
+
+#[test]
+fn an_update_that_fails_on_its_trial_leaves_it_whatever_is_cut_three_times() {
+    assert!(explore(unfit, true, 3).1 > 10_000);
+    assert!(search(unfit, true, 2, 1).cancels > 1_000);
+    explore(unfit, false, 2);
 }
 
 #[test]

@@ -7,6 +7,8 @@
 //! - A restart happens after the job is stored and what it reported is sent (`Store`, `FlushOutbox`, `Restart`).
 //! - Every job whose runs stop making progress ends: see [`Settings::strikes`], [`Settings::setbacks`] and
 //!   [`Settings::restarts`].
+//! - A job that fails gives up what it has armed, and ends only once the device runs from the good slot: see
+//!   [`leaving`](super::leaving).
 //! - A job that was cancelled arms nothing afterwards and ends as cancelled, whatever its plugin returns: see
 //!   [`cancel`](super::cancel).
 //!
@@ -20,6 +22,7 @@ use serde_json::Value;
 
 use super::backoff::{Backoff, milliseconds};
 use super::cancel::{self, After, is_cancelled};
+use super::leaving;
 use super::{Before, Boot, Checkpoint, Ended, Job, State, Wake};
 use crate::planted::{self, Bug};
 
@@ -106,7 +109,7 @@ pub enum Event {
     Postponed,
     /// An operator cancels the job.
     Cancel,
-    /// What a cancelled job may have armed is given up.
+    /// What a job that was cancelled or has failed may have armed is given up.
     Reverted {
         /// The boot of now.
         boot_id: String,
@@ -192,10 +195,13 @@ pub fn step(job: Job, event: Event, moment: Moment, settings: &Settings) -> (Job
     match (job.state.clone(), event) {
         (_, Cancel) => cancel::order(job),
         (State::Ready { .. }, Start { .. }) if job.must_give_up() => (job, vec![Effect::Revert]),
+        (State::Ready { .. }, Start { .. }) if let Some(outcome) = job.over.clone() => {
+            finish(job, outcome, moment)
+        }
         (State::Ready { wake }, Start { boot_id }) if is_cancelled(&job) => {
             start(cancel::told(job), wake, boot_id)
         }
-        (State::Ready { .. }, Reverted { boot_id, on_trial }) => cancel::reverted(job, boot_id, on_trial),
+        (State::Ready { .. }, Reverted { boot_id, on_trial }) => leaving::reverted(job, boot_id, on_trial),
         (State::Ready { .. }, Unattended) if is_cancelled(&job) && job.armed.is_none() => {
             finish(job, Ended::Cancelled, moment)
         }
@@ -376,7 +382,13 @@ fn wait(job: Job, pause: u64, wake: Wake, moment: Moment) -> (Job, Vec<Effect>) 
 fn fail(job: Job, why: String, moment: Moment) -> (Job, Vec<Effect>) {
     let why = shortened(&why);
     let outcome = if is_cancelled(&job) { Ended::Cancelled } else { Ended::Failed(why.clone()) };
-    finish(Job { trouble: Some(why), ..job }, outcome, moment)
+    let job = Job { trouble: Some(why), ..job };
+    match job.over.clone() {
+        // It was settled before, and the device does not leave the trial: no reason to hold the lane for ever.
+        Some(settled) => finish(job, settled, moment),
+        None if leaving::must(&job) => leaving::begin(job, outcome),
+        None => finish(job, outcome, moment),
+    }
 }
 
 fn finish(job: Job, outcome: Ended, moment: Moment) -> (Job, Vec<Effect>) {

@@ -11,6 +11,7 @@ mod backoff;
 mod cancel;
 mod id;
 mod lane;
+mod leaving;
 mod machine;
 mod record;
 mod spec;

@@ -52,6 +52,10 @@ pub struct Job {
     /// give up whatever was cut where.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub armed: Option<String>,
+    /// How it has ended, settled and not yet told: the device is still to leave a trial that the job has armed. Its
+    /// plugin is not run again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over: Option<Ended>,
     /// How often in a row the device's own check has put off what the job wanted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub postponed: u32,

@@ -23,6 +23,7 @@ pub(super) fn job(state: State) -> Job {
         trouble: None,
         cancel: None,
         armed: None,
+        over: None,
         postponed: 0,
         state,
     }

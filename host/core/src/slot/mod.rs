@@ -70,7 +70,10 @@ pub enum Refusal {
     #[error("slot {0:?} is the one the device runs from; use another slot")]
     Running(String),
     /// That slot is what the boot loader falls back to.
-    #[error("slot {0:?} is the good slot the boot loader falls back to; use another slot")]
+    #[error(
+        "slot {0:?} is the good slot that the boot loader falls back to, and the device runs from one that was given up; \
+         restart the device first"
+    )]
     Good(String),
     /// A trial is armed or running.
     #[error("a trial boot of slot {0:?} is neither confirmed nor reverted; confirm or revert it first")]

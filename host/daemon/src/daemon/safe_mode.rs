@@ -17,10 +17,12 @@ use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use cap_std::fs::Dir;
 use serde::{Deserialize, Serialize};
 
 use crate::config::SafeModeSettings;
+use crate::disk::{Folder, Open, blocking};
+use crate::flash::Flash;
+use crate::job::Restart;
 use crate::plugin::Witness;
 use crate::state::{StateDir, StateError};
 
@@ -42,7 +44,7 @@ struct Record {
 
 /// This start of the host among others.
 #[derive(Debug)]
-pub(super) struct SafeMode {
+pub struct SafeMode {
     settings: SafeModeSettings,
     state: StateDir,
     record: Mutex<Record>,
@@ -52,15 +54,15 @@ pub(super) struct SafeMode {
 
 impl SafeMode {
     /// Counts this start, durably, and decides what it may do. `inside` is a directory of its own.
-    pub(super) fn begin(
+    pub fn begin(
         settings: SafeModeSettings,
         state: StateDir,
-        inside: Dir,
+        inside: Arc<dyn Folder>,
         boot_id: &str,
     ) -> Result<SafeMode, StateError> {
         let known = state.read::<Record>(FILE)?.filter(|record| record.boot_id == boot_id);
         let mut record = known.unwrap_or_else(|| Record { boot_id: boot_id.to_owned(), ..Record::default() });
-        let called = Inside::clear(&inside);
+        let called = Inside::clear(inside.as_ref());
         record.starts = record.starts.saturating_add(1);
         record.suspects.retain(|plugin, _| called.contains(plugin));
         // What the first death was about nobody has watched.
@@ -82,28 +84,28 @@ impl SafeMode {
         if let Some(reason) = &reason {
             tracing::error!(reason, "safe mode: no plugin is mounted and jobs wait");
         }
-        let witness = Arc::new(Inside { directory: inside, calls: Mutex::default() });
+        let witness = Arc::new(Inside { folder: inside, calls: Mutex::default() });
         Ok(SafeMode { settings, state, record: Mutex::new(record), witness, reason })
     }
 
     /// Why the host is in safe mode; `None` where it is not.
-    pub(super) fn reason(&self) -> Option<&str> {
+    pub fn reason(&self) -> Option<&str> {
         self.reason.as_deref()
     }
 
     /// Plugins that are left out alone.
-    pub(super) fn without(&self) -> BTreeSet<String> {
+    pub fn without(&self) -> BTreeSet<String> {
         self.record().without.clone()
     }
 
     /// Whom to tell about calls: nobody, as long as nothing has died.
-    pub(super) fn witness(&self) -> Option<Arc<dyn Witness>> {
+    pub fn witness(&self) -> Option<Arc<dyn Witness>> {
         (self.record().starts > 1).then(|| Arc::clone(&self.witness) as Arc<dyn Witness>)
     }
 
     /// Waits until the host has stayed up, and says so; in safe mode until it is time to try again, which is told by
     /// returning.
-    pub(super) async fn watch(&self) {
+    pub async fn watch(&self) {
         if self.reason.is_some() {
             tokio::time::sleep(self.settings.retry_after).await;
             tracing::warn!("safe mode has lasted its time; trying again");
@@ -121,7 +123,7 @@ impl SafeMode {
     }
 
     /// Begins anew: the next start is the first.
-    pub(super) fn leave(&self) {
+    pub fn leave(&self) {
         let boot_id = self.record().boot_id.clone();
         self.change(|record| *record = Record { boot_id, ..Record::default() });
     }
@@ -139,21 +141,36 @@ impl SafeMode {
     }
 }
 
+/// The image that runs keeps killing the host and was never confirmed: the boot loader is to fall back, now and not when
+/// somebody comes by. A trial that was given up already and is still running counts, too.
+pub async fn give_up_trial(flash: &Flash, restart: &dyn Restart) {
+    tracing::error!(
+        "the host keeps dying under an image on trial; the trial is given up and the device restarted"
+    );
+    let flash = flash.clone();
+    match blocking(move || flash.revert()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "the trial cannot be given up; it lapses at the next boot"),
+        Err(error) => tracing::error!(%error, "the trial cannot be given up; it lapses at the next boot"),
+    }
+    if let Err(error) = restart.ask().await {
+        tracing::error!(error, "the device is not restarted; it falls back when somebody does");
+    }
+}
+
 /// A file for each plugin that is being called.
 #[derive(Debug)]
 struct Inside {
-    directory: Dir,
+    folder: Arc<dyn Folder>,
     calls: Mutex<HashMap<String, usize>>,
 }
 
 impl Inside {
     /// Which plugins were being called when the host died.
-    fn clear(directory: &Dir) -> BTreeSet<String> {
-        let entries = directory.entries().into_iter().flatten().filter_map(Result::ok);
-        let names: BTreeSet<String> =
-            entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    fn clear(folder: &dyn Folder) -> BTreeSet<String> {
+        let names: BTreeSet<String> = folder.names().unwrap_or_default().into_iter().collect();
         for name in &names {
-            let _ = directory.remove_file(name);
+            let _ = folder.remove(name);
         }
         names
     }
@@ -174,7 +191,7 @@ impl Witness for Inside {
         let open = calls.entry(plugin.to_owned()).or_default();
         *open = open.saturating_add(1);
         if *open == 1
-            && let Err(error) = self.directory.create(plugin)
+            && let Err(error) = self.folder.open(plugin, Open::Create)
         {
             tracing::debug!(%error, plugin, "the call is not written down");
         }
@@ -191,7 +208,7 @@ impl Drop for Called {
             calls.insert(self.plugin.clone(), left);
         } else {
             calls.remove(&self.plugin);
-            let _ = self.inside.directory.remove_file(&self.plugin);
+            let _ = self.inside.folder.remove(&self.plugin);
         }
     }
 }
@@ -199,6 +216,8 @@ impl Drop for Called {
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
+
+    use cap_std::fs::Dir;
 
     use super::*;
 
@@ -217,7 +236,8 @@ mod tests {
             };
             let settings =
                 SafeModeSettings { starts: 5, stable_after: Duration::ZERO, retry_after: Duration::ZERO };
-            SafeMode::begin(settings, StateDir::new(open("state")), open("inside"), boot_id).unwrap()
+            SafeMode::begin(settings, StateDir::new(open("state")), Arc::new(open("inside")), boot_id)
+                .unwrap()
         }
     }
 

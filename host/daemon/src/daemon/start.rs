@@ -7,7 +7,7 @@ use cap_std::fs::Dir;
 use hotshoe_core::connection_string::ConnectionString;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -16,7 +16,7 @@ use super::dispatch::Dispatch;
 use super::error::DaemonError;
 use super::native::Native;
 use super::provision::Source;
-use super::safe_mode::SafeMode;
+use super::safe_mode::{SafeMode, give_up_trial};
 use super::service::{self, Signals};
 use super::settings::Settings;
 use super::slots::{self, FlashDirs};
@@ -28,10 +28,9 @@ use crate::capability::Services;
 use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, HubConfig};
 use crate::disk;
 use crate::fetch::{FetchSettings, Fetcher, Scheme};
-use crate::flash::Flash;
 use crate::gate::Gate;
 use crate::hub::{self, Assignment, Hub, HubSettings, Transport};
-use crate::job::{JobSettings, Jobs, NoSlots, Restart, RestartCommand, Slots};
+use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
 use crate::plugin::{Engine, EngineSettings};
 use crate::receive::{ReceiveSettings, Receiver, Web};
 use crate::state::StateDir;
@@ -66,7 +65,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let directory = |name: &str| directory(&dirs.state, name);
     let state = StateDir::new(dirs.state.try_clone().map_err(unreachable)?);
     // Before anything that could end the process: it is counted, too.
-    let inside = directory("inside")?;
+    let inside = Arc::new(directory("inside")?);
     let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id)?;
     let safe_mode = Arc::new(safe_mode);
     let shutdown = CancellationToken::new();
@@ -96,7 +95,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let flash = slots::open(config.flash, dirs.flash)?;
     let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
     // Before all else that an image may have broken.
-    if safe_mode.reason().is_some() && flash.on_trial() {
+    if safe_mode.reason().is_some() && flash.is_unproven() {
         give_up_trial(&flash, &restart).await;
     }
     let engine = {
@@ -276,22 +275,6 @@ async fn wait(
         () = again.cancelled() => Ended::Asked(session, Then::Again),
         () = safe_mode.watch() => Ended::Asked(session, Then::Again),
         _ = &mut session => Ended::Unasked,
-    }
-}
-
-/// The image on trial keeps killing the host: the boot loader is to fall back, now and not when somebody comes by.
-async fn give_up_trial(flash: &Flash, restart: &RestartCommand) {
-    tracing::error!(
-        "the host keeps dying under an image on trial; the trial is given up and the device restarted"
-    );
-    let flash = flash.clone();
-    match spawn_blocking(move || flash.revert()).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "the trial cannot be given up; it lapses at the next boot"),
-        Err(error) => tracing::error!(%error, "the trial cannot be given up; it lapses at the next boot"),
-    }
-    if let Err(error) = restart.ask().await {
-        tracing::error!(error, "the device is not restarted; it falls back when somebody does");
     }
 }
 

@@ -210,6 +210,11 @@ impl Flash {
         self.0.record().is_ok_and(|record| record.on_trial())
     }
 
+    /// Whether what runs was never confirmed: it is on trial, or its trial was given up.
+    pub fn is_unproven(&self) -> bool {
+        self.0.record().is_ok_and(|record| record.running != record.good)
+    }
+
     /// Says which group runs, where that is not known. It counts as good from then on. Durable when it returns.
     ///
     /// Whoever says so must know it: the others may be written afterwards. An error where it is known otherwise.

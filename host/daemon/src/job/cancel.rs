@@ -120,6 +120,10 @@ impl Seat {
         if job.has_ended() {
             return Err(CancelError::Ended { id, state: job.summary().state });
         }
+        if job.over.is_some() {
+            // Only the restart into the good slot is still to come.
+            return Err(CancelError::Ended { id, state: "failed".to_owned() });
+        }
         if let Some(slot) = job.armed.clone().filter(|_| job.cancel.is_none()) {
             let (slots, asked) = (Arc::clone(&self.jobs.slots), slot.clone());
             if blocking(move || slots.confirmed(&asked)).await.unwrap_or_default() {

@@ -319,7 +319,7 @@ impl Seat {
         }
     }
 
-    /// Gives up what a cancelled job may have armed. A disk that refuses is asked again: what follows may not happen
+    /// Gives up what a job that was cancelled or has failed may have armed. A disk that refuses is asked again: what follows may not happen
     /// before.
     async fn revert(&self) -> Flow {
         let mut failures = 0_u32;
@@ -328,7 +328,11 @@ impl Seat {
             let Some(slot) = armed else { return Flow::On };
             match self.jobs.give_up(slot.clone()).await {
                 Ok(on_trial) => {
-                    tracing::warn!(slot, on_trial, "the trial boot of a cancelled job is given up");
+                    tracing::warn!(
+                        slot,
+                        on_trial,
+                        "the trial boot of a job that will not confirm it is given up"
+                    );
                     let boot_id = self.jobs.settings.boot_id.clone();
                     return Flow::Event(Event::Reverted { boot_id, on_trial });
                 }
@@ -404,15 +408,15 @@ async fn go_on(seat: Arc<Seat>, first: Event) {
         let event = match next.take() {
             Some(event) => event,
             None => {
-                let (ready, gives_up) = {
+                let (ready, alone) = {
                     let job = seat.job.lock().await;
-                    (matches!(job.state, State::Ready { .. }), job.must_give_up())
+                    (matches!(job.state, State::Ready { .. }), job.needs_nobody())
                 };
                 let start = Event::Start { boot_id: seat.jobs.settings.boot_id.clone() };
                 match ready {
                     false => break,
-                    true if gives_up && seat.jobs.draining.is_cancelled() => break,
-                    true if gives_up => start,
+                    true if alone && seat.jobs.draining.is_cancelled() => break,
+                    true if alone => start,
                     true => match seat.guest().await {
                         Found::Guest(found) => {
                             guest = Some(found);

@@ -335,6 +335,7 @@ impl Shared {
             trouble: None,
             cancel: None,
             armed: None,
+            over: None,
             postponed: 0,
             state: State::Accepted,
         };

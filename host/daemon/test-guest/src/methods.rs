@@ -18,6 +18,7 @@
 //! | `fetch` | `{url, digest?, size?, firmware?}` | fetches, and answers digest, size and origin |
 //! | `storageFill` | bytes | keeps values until that many, 128 KiB unless told |
 //! | `slots` | – | answers the slots |
+//! | `revert` | – | gives up the trial boot, whoever armed it |
 //! | `startJob` | `{kind, input?, lane?}` | announces that job |
 //! | `desired` | – | answers the desired section as last seen |
 //! | `hold` | count | lets the next so many questions of `mayRestart` be answered with no |
@@ -66,6 +67,7 @@ pub(crate) fn handle(request: &Request) -> Result<Reply, Rejection> {
         "fetch" => fetch(&payload),
         "storageFill" => fill(number(&payload, 128 * 1024)),
         "slots" => slots(),
+        "revert" => flash::revert().map(|()| Reply::ok("given up")).map_err(refused),
         "startJob" => start_job(&payload),
         "desired" => Ok(Reply::ok(desired::current().map_or(Value::Null, |document| {
             let properties: Value = document.parse().unwrap_or_default();

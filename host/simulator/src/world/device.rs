@@ -11,8 +11,9 @@ use hotshoe_core::{
     method::{Refusal, Rejection},
 };
 use hotshoed::{
+    daemon::SafeMode,
     disk::Folder,
-    flash::boot::boot,
+    flash::{Flash, boot::boot},
     hub::{Outbox, Work},
     job::{CancelError, Doing, Guests, JobId, JobSettings, JobSpec, Jobs, Restart, Stand},
     state::StateDir,
@@ -21,7 +22,7 @@ use semver::Version;
 use tokio::{runtime::Builder, task::yield_now, time::Instant};
 
 use super::{
-    Answer, Cancelled, Character, World,
+    Answer, Cancelled, Character, World, crash,
     guest::{Updater, input},
     judge,
 };
@@ -199,20 +200,34 @@ fn settings(machine: &Machine) -> JobSettings {
     settings
 }
 
-fn open(machine: &Machine) -> Result<(Jobs, Outbox), String> {
+/// A host that was opened.
+struct Host {
+    jobs: Jobs,
+    outbox: Outbox,
+    flash: Flash,
+    /// In worlds in which the host dies.
+    life: Option<SafeMode>,
+}
+
+fn open(machine: &Machine) -> Result<Host, String> {
     let text = |error: &dyn std::fmt::Display| error.to_string();
     let root = machine.root();
     let folder = root.folder("flash").map_err(|error| text(&error))?;
     let world = machine.with(|state| Arc::clone(&state.world));
     let state = StateDir::of(root);
+    let settings = settings(machine);
+    let life = crash::begin(machine, &state, &settings.boot_id)?;
     let outbox = state.subdirectory("hub").map_err(|error| text(&error))?;
     let outbox = Outbox::open(outbox).map_err(|error| text(&error))?;
     let flash = world.flash(folder).map_err(|error| text(&error))?;
     let jobs = state.subdirectory("jobs").map_err(|error| text(&error))?;
-    let jobs = Jobs::new(settings(machine), jobs, outbox.clone(), Arc::new(flash.clone()));
-    let updater = Updater { machine: machine.clone(), world, flash, outbox: outbox.clone() };
-    jobs.mount(Guests::from([(plugin(), Stand::of(VERSION, Arc::new(updater)))]));
-    Ok((jobs, outbox))
+    let jobs = Jobs::new(settings, jobs, outbox.clone(), Arc::new(flash.clone()));
+    if !crash::is_safe(life.as_ref()) {
+        let (machine, flash, outbox) = (machine.clone(), flash.clone(), outbox.clone());
+        let updater = Updater { machine, world, flash, outbox };
+        jobs.mount(Guests::from([(plugin(), Stand::of(VERSION, Arc::new(updater)))]));
+    }
+    Ok(Host { jobs, outbox, flash, life })
 }
 
 /// The version of the guest.
@@ -223,10 +238,16 @@ fn plugin() -> PluginName {
 }
 
 async fn host(machine: &Machine) -> Process {
-    let (jobs, outbox) = match open(machine) {
+    let Host { jobs, outbox, flash, life } = match open(machine) {
         Ok(opened) => opened,
         Err(why) => return Process::Failed(why),
     };
+    if let Some(life) = &life
+        && let Err(why) = crash::before(machine, life, &flash, &outbox).await
+    {
+        return Process::Failed(why);
+    }
+    let safe = life.as_ref().filter(|life| life.reason().is_some());
     if let Err(error) = jobs.resume().await {
         return Process::Failed(error.to_string());
     }
@@ -245,6 +266,9 @@ async fn host(machine: &Machine) -> Process {
             }
             return Process::Restart;
         }
+        if machine.with(|state| std::mem::take(&mut state.dead)) {
+            return Process::Failed("it dies of the plugin".to_owned());
+        }
         if let Some(id) = machine.with(|state| state.to_cancel()) {
             cancel(machine, &jobs, &id).await;
         }
@@ -253,6 +277,16 @@ async fn host(machine: &Machine) -> Process {
         still = if now == ops { still + 1 } else { 0 };
         ops = now;
         if still < REST {
+            continue;
+        }
+        if let Some(safe) = safe {
+            if outbox.flush(FOR_EVER).now_or_never() == Some(true) {
+                crash::leave(machine, safe);
+                return Process::Failed("safe mode is left".to_owned());
+            }
+            if still > STANDSTILL {
+                return Process::Standstill("the outbox of a host in safe mode is not empty".to_owned());
+            }
             continue;
         }
         let idle = jobs.open(&plugin).is_empty();
@@ -285,11 +319,9 @@ async fn host(machine: &Machine) -> Process {
 async fn order(machine: &Machine, world: &World, jobs: &Jobs, plugin: &PluginName, number: usize) {
     let Some(image) = world.orders.get(number) else { return };
     let ticket = machine.with(super::State::ticket);
-    let spec = JobSpec {
-        kind: "update".to_owned(),
-        input: input(number, *image, ticket),
-        lane: Some("firmware".to_owned()),
-    };
+    let input = input(number, *image, ticket);
+    machine.with(|state| state.orders(&input));
+    let spec = JobSpec { kind: "update".to_owned(), input, lane: Some("firmware".to_owned()) };
     match jobs.accept(plugin, &VERSION, spec).await {
         Ok(accepted) => {
             let answer = Answer::Accepted(accepted.id().clone());

@@ -6,7 +6,7 @@
 //!
 //! How the bytes come into the slot is in [`fill`](super::fill).
 
-use std::sync::Arc;
+use std::{future::pending, sync::Arc};
 
 use hotshoe_core::policy::Unsigned;
 use hotshoed::{
@@ -121,11 +121,17 @@ pub(super) fn input(order: usize, image: usize, ticket: u64) -> Value {
 impl Updater {
     async fn update(&self, run: JobRun) -> RunEnd {
         let number = |name: &str| run.input.get(name).and_then(Value::as_u64).unwrap_or_default();
+        let checkpoint = run.checkpoint.as_ref().map(|kept| kept.bytes.as_slice());
+        if let Some(wrong) = self.machine.with(|state| state.unwritten(&run.input, checkpoint)) {
+            self.machine.violate(wrong);
+        }
         let Some(image) = self.world.images.get(number("image") as usize) else {
             return RunEnd::Permanent("there is no such image".to_owned());
         };
-        let checkpoint = run.checkpoint.as_ref().map(|kept| kept.bytes.as_slice());
         let mut step = checkpoint.and_then(|bytes| serde_json::from_slice(bytes).ok());
+        if self.machine.with(super::State::dies_of_the_plugin) {
+            pending::<()>().await;
+        }
         let mut wrong = self.machine.with(|state| state.begins(&run.id, number("ticket"), checkpoint));
         wrong.extend(self.told_falsely(&run, step.as_ref()));
         wrong.into_iter().for_each(|wrong| self.machine.violate(wrong));

@@ -14,6 +14,8 @@ pub enum Character {
     Good,
     /// It hangs before the host starts, and the watchdog resets it.
     NeverBoots,
+    /// The host dies soon after each start.
+    KillsItsHost,
     /// The host starts, and finds that something that it needs is broken.
     FailsItsTest,
 }

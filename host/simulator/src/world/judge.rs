@@ -38,7 +38,7 @@ pub(super) fn booted(state: &State, slot: &str, trial: bool) -> Result<Character
             if trial { " on trial" } else { "" }
         ));
     };
-    if image.character == Character::NeverBoots && !trial {
+    if matches!(image.character, Character::NeverBoots | Character::KillsItsHost) && !trial {
         return Err(format!("slot {slot} is booted for good, and its image {} never came up", image.version));
     }
     Ok(image.character)
@@ -140,7 +140,7 @@ impl State {
 pub fn at_the_end(state: &State, seed: &Seed) -> Vec<String> {
     let mut wrong = Vec::new();
     let rotten = seed.steps.iter().any(|step| matches!(step, Step::Fault { fault: Fault::Rot, .. }));
-    // One boot more: what an update came to is what boots from now on.
+    // What boots from now on, as one boot more tells: what an update came to is what boots from now on.
     let machine = Machine::new(state.at_worst(), Vec::new());
     let last = machine.root().folder("flash").map_err(|error| error.to_string());
     let last = last.and_then(|folder| boot::boot(folder).map_err(|error| error.to_string()));
@@ -157,6 +157,9 @@ pub fn at_the_end(state: &State, seed: &Seed) -> Vec<String> {
     if rotten {
         // A record that rots is lost, and nobody can tell of it.
         return wrong;
+    }
+    if state.running != slot {
+        wrong.push(format!("at the end the device runs from slot {}, and would boot {slot}", state.running));
     }
     let boots = state.image_in(&slot).map(|image| image.version.clone()).unwrap_or_default();
     jobs(state, &mut wrong);

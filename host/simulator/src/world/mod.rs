@@ -4,6 +4,7 @@
 //! copied at each operation. Nothing here has a clock or chance of its own.
 
 mod before;
+mod crash;
 mod device;
 mod fill;
 mod guest;
@@ -83,6 +84,8 @@ pub struct World {
     pub abrupt: bool,
     /// The operator cancels the job once so many patches have arrived.
     pub cancel: Option<u32>,
+    /// How often the host dies when the plugin runs.
+    pub deaths: u32,
     /// Every sync lies: the control, in which things must go wrong.
     pub lying: bool,
 }
@@ -108,6 +111,10 @@ pub struct State {
     pub boots: u32,
     /// Whether a restart was asked for.
     pub restart: bool,
+    /// How often the host has died of the plugin.
+    pub died: u32,
+    /// Whether it just does.
+    pub dead: bool,
     /// Whether the boot loader is at it, and no process yet.
     pub booting: bool,
     /// Whether the byte that is to rot has.
@@ -141,6 +148,8 @@ impl World {
             running: SLOTS[0].to_owned(),
             boots: 0,
             restart: false,
+            died: 0,
+            dead: false,
             booting: true,
             rotten: false,
             world: Arc::clone(self),

@@ -18,6 +18,9 @@ pub struct Word {
     /// The checkpoint of a job that was saved for good, and the one that was being saved after it.
     saved: Option<Arc<Saved>>,
     saving: Option<Arc<Saved>>,
+    /// All checkpoints that anybody ever wanted saved, and all inputs of orders.
+    written: Arc<Vec<Vec<u8>>>,
+    inputs: Arc<Vec<Value>>,
     /// Orders that the operator was told are refused, by their tickets.
     refused: Arc<Vec<u64>>,
     /// How many tickets were given out.
@@ -45,6 +48,23 @@ impl State {
         self.word.tickets
     }
 
+    /// An order with this input goes out.
+    pub fn orders(&mut self, input: &Value) {
+        Arc::make_mut(&mut self.word.inputs).push(input.clone());
+    }
+
+    /// What is wrong with running a job with this input from here, whatever the disk has done to its file: rot is
+    /// to be noticed, and what is noticed is not there.
+    pub fn unwritten(&self, input: &Value, checkpoint: Option<&[u8]>) -> Option<String> {
+        if !self.word.inputs.contains(input) {
+            return Some(format!("a job is run with an input that nobody has ordered: {input}"));
+        }
+        let known = |bytes: &[u8]| self.word.written.iter().any(|written| written == bytes);
+        let unknown = checkpoint.filter(|bytes| !known(bytes))?;
+        let text = String::from_utf8_lossy(unknown);
+        Some(format!("a job is run from a checkpoint that nobody has saved: {text:?}"))
+    }
+
     /// The operator is told that an order is refused.
     pub fn refused(&mut self, ticket: u64) {
         Arc::make_mut(&mut self.word.refused).push(ticket);
@@ -67,6 +87,9 @@ impl State {
     /// A checkpoint is about to be saved.
     pub fn saves(&mut self, job: &JobId, bytes: &[u8]) {
         self.word.saving = Some(Arc::new((job.clone(), bytes.to_vec())));
+        if !self.word.written.iter().any(|written| written == bytes) {
+            Arc::make_mut(&mut self.word.written).push(bytes.to_vec());
+        }
     }
 
     /// The host says that it is.

@@ -33,7 +33,13 @@ fn large(version: &str) -> Image {
 
 /// All worlds.
 pub fn all() -> Vec<Arc<World>> {
-    let worlds = plain().into_iter().chain(after()).chain(cancelled()).chain(streamed()).chain(grouped());
+    let worlds = plain()
+        .into_iter()
+        .chain(after())
+        .chain(dying())
+        .chain(cancelled())
+        .chain(streamed())
+        .chain(grouped());
     let control = World { lying: true, ..world("lying", "the control: every sync lies", &[good("2.0.0")]) };
     worlds.chain([control]).map(Arc::new).collect()
 }
@@ -73,6 +79,21 @@ fn after() -> Vec<World> {
             ..world("two", "two updates, one after the other", &[good("2.0.0"), good("3.0.0")])
         },
         world("after-never", "an update after one that never booted", &[never(), good("3.0.0")]),
+        world("after-unfit", "an update after one that failed its self-test", &[fails(), good("3.0.0")]),
+        World {
+            abrupt: true,
+            lossy: true,
+            ..world(
+                "after-both",
+                "an update after one that never booted and one that failed its self-test",
+                &[never(), Image::new("2.5.0", 3000, Character::FailsItsTest), good("3.0.0")],
+            )
+        },
+        world(
+            "two-never",
+            "an update that never boots, into the slot that was good before the last one",
+            &[good("2.0.0"), Image::new("3.0.0", 3100, Character::NeverBoots)],
+        ),
         world(
             "after-corrupt",
             "an update after one that was corrupt",
@@ -90,6 +111,28 @@ fn after() -> Vec<World> {
                 "an update that breaks off for good, then back to what was in its slot",
                 &[good("1.5.0"), good("2.0.0").ending(2500)],
             )
+        },
+    ]
+}
+
+/// Hosts that die again and again, and end in safe mode.
+fn dying() -> Vec<World> {
+    let kills = Image::new("2.0.0", 3100, Character::KillsItsHost);
+    vec![
+        world(
+            "kills",
+            "under the new image the host dies; then an update that is good",
+            &[kills, good("3.0.0")],
+        ),
+        World {
+            deaths: 5,
+            ..world("dies", "the host dies five times when the plugin runs", &[good("2.0.0")])
+        },
+        World {
+            deaths: 4,
+            lossy: true,
+            abrupt: true,
+            ..world("dies-late", "the same, over a bad link", &[good("2.0.0")])
         },
     ]
 }
