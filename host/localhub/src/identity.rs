@@ -82,6 +82,12 @@ pub struct Identity {
     /// The module's id, for a module.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub module_id: Option<String>,
+    /// Who manages a module, such as `IotEdge`; kept and shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub managed_by: Option<String>,
+    /// Whether a device is said to be a gateway (IoT Edge); kept and shown, and nothing follows from it here.
+    #[serde(default)]
+    pub is_edge: bool,
     /// New whenever an identity of this name is created again.
     pub generation_id: String,
     /// New with every change; compared with `If-Match`.

@@ -87,6 +87,7 @@ pub(crate) fn identity(hub: &Hub, record: &Record) -> Value {
     if let Value::Object(members) = &mut shown {
         if let Some(module) = &identity.module_id {
             members.insert("moduleId".into(), module.as_str().into());
+            members.insert("managedBy".into(), identity.managed_by.as_deref().into());
         }
         if let Some(capabilities) = capabilities(record) {
             members.insert("capabilities".into(), capabilities);
@@ -97,7 +98,7 @@ pub(crate) fn identity(hub: &Hub, record: &Record) -> Value {
 
 /// Modules have none.
 fn capabilities(record: &Record) -> Option<Value> {
-    record.identity.module_id.is_none().then(|| json!({"iotEdge": false}))
+    record.identity.module_id.is_none().then(|| json!({"iotEdge": record.identity.is_edge}))
 }
 
 /// `Connected` or `Disconnected`.

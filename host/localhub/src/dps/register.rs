@@ -150,6 +150,8 @@ impl Hub {
             let identity = Identity {
                 device_id: id.clone(),
                 module_id: None,
+                managed_by: None,
+                is_edge: false,
                 generation_id: generate_generation(),
                 etag: generate_etag(),
                 status: Status::Enabled,

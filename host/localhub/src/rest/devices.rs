@@ -177,6 +177,8 @@ pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, 
         let identity = Identity {
             device_id: name.device_id().to_owned(),
             module_id: name.module_id().map(str::to_owned),
+            managed_by: wanted.managed_by.clone(),
+            is_edge: wanted.is_edge().unwrap_or_default(),
             generation_id: generate_generation(),
             etag: generate_etag(),
             status: wanted.status()?.unwrap_or(Status::Enabled),
@@ -198,6 +200,8 @@ fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -
         check_tag(tag, &record.identity.etag)?;
         let status = wanted.status()?.unwrap_or(record.identity.status);
         let identity = &mut record.identity;
+        identity.managed_by.clone_from(&wanted.managed_by);
+        identity.is_edge = wanted.is_edge().unwrap_or(identity.is_edge);
         identity.authentication = wanted.authentication(Some(&identity.authentication))?;
         if status != identity.status {
             identity.status_updated_time = Some(clock::now_text());

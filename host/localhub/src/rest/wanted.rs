@@ -15,9 +15,17 @@ use crate::identity::{
 pub(crate) struct Wanted {
     pub(super) device_id: Option<String>,
     pub(super) module_id: Option<String>,
+    pub(super) managed_by: Option<String>,
+    capabilities: Option<WantedCapabilities>,
     status: Option<String>,
     pub(super) status_reason: Option<String>,
     authentication: Option<WantedAuthentication>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct WantedCapabilities {
+    iot_edge: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -40,6 +48,11 @@ impl Wanted {
             return Err(Fault::ArgumentInvalid(text));
         }
         Ok(())
+    }
+
+    /// Whether it is to be a gateway, if that is said.
+    pub(super) fn is_edge(&self) -> Option<bool> {
+        self.capabilities.as_ref().and_then(|capabilities| capabilities.iot_edge)
     }
 
     /// The status asked for, if any.

@@ -29,6 +29,8 @@ impl Record {
             identity: Identity {
                 device_id: name.device_id().into(),
                 module_id: name.module_id().map(Into::into),
+                managed_by: None,
+                is_edge: false,
                 generation_id: "1".into(),
                 etag: "e".into(),
                 status: Status::Enabled,

@@ -23,7 +23,14 @@ async fn identities_are_created_listed_updated_and_deleted() {
         (409, &"DeviceAlreadyExists".parse().unwrap())
     );
 
-    place.rest(Method::PUT, "/devices/e%3A1", Some(json!({}))).await;
+    let edge = json!({"capabilities": {"iotEdge": true}});
+    let (_, made_edge) = place.rest(Method::PUT, "/devices/e%3A1", Some(edge.clone())).await;
+    let (_, twin) = place.rest(Method::GET, "/twins/e%3A1", None).await;
+    assert_eq!(
+        (&made_edge["capabilities"], &twin["capabilities"]),
+        (&edge["capabilities"], &edge["capabilities"])
+    );
+    assert_eq!(made["capabilities"], json!({"iotEdge": false}));
     for path in ["/devices?top=10", "/devices/?api-version=2021-04-12"] {
         let (_, list) = place.rest(Method::GET, path, None).await;
         let ids: Vec<&str> =
@@ -59,8 +66,12 @@ async fn modules_are_identities_below_a_device() {
     let place = Place::new().await;
     assert_eq!(place.rest(Method::PUT, "/devices/d/modules/m", Some(json!({}))).await.0, 404);
     place.key("d").await;
-    let (status, made) = place.rest(Method::PUT, "/devices/d/modules/m", Some(json!({}))).await;
-    assert_eq!((status.as_u16(), &made["moduleId"]), (200, &json!("m")));
+    let managed = Some(json!({"managedBy": "IotEdge"}));
+    let (status, made) = place.rest(Method::PUT, "/devices/d/modules/m", managed).await;
+    assert_eq!(
+        (status.as_u16(), &made["moduleId"], &made["managedBy"]),
+        (200, &json!("m"), &json!("IotEdge"))
+    );
     let key = made["authentication"]["symmetricKey"]["primaryKey"].as_str().unwrap();
     let mut module = place.dial().await;
     let password = token("localhost/devices/d/modules/m", key, None, 60);
