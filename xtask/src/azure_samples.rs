@@ -81,12 +81,9 @@ fn fetch(repository: &Path, name: &str, commit: &str, wanted: &[&str]) -> Result
     fs::create_dir_all(repository).with_context(|| format!("could not make {}", repository.display()))?;
     let git = |arguments: &[&str]| run(Command::new("git").current_dir(repository).args(arguments));
     git(&["init", "--quiet"])?;
-    let sparse = ["sparse-checkout", "set"];
-    git(&[&sparse, wanted].concat())?;
-    let address = format!("https://github.com/Azure/{name}");
-    git(&["fetch", "--quiet", "--depth", "1", "--filter=blob:none", &address, commit])?;
-    // What is left out of the fetch is asked for at the checkout, of whom it was fetched from.
-    git(&["config", "remote.origin.url", &address])?;
-    git(&["config", "remote.origin.promisor", "true"])?;
+    git(&[&["sparse-checkout", "set"], wanted].concat())?;
+    git(&["config", "remote.origin.url", &format!("https://github.com/Azure/{name}")])?;
+    git(&["fetch", "--quiet", "--depth", "1", "--filter=blob:none", "origin", commit])?;
+    // The files of those folders alone are asked for here.
     git(&["checkout", "--quiet", "--force", commit])
 }
