@@ -10,9 +10,11 @@ and the hub's memory did not grow. Prints a summary; exit code 0 if all held.
 """
 
 import collections
+import datetime
 import json
 import os
 import random
+import signal
 import ssl
 import statistics
 import subprocess
@@ -213,8 +215,11 @@ class Soak:
                     if not line.startswith(b"data:"):
                         continue
                     event = json.loads(line[5:])
-                    kind, device, now = event.get("kind"), event.get("device"), time.time()
+                    kind, device = event.get("kind"), event.get("device")
                     self.events[kind or "lagged"] += 1
+                    if not device:
+                        continue
+                    now = datetime.datetime.fromisoformat(event["time"][:26].rstrip("Z") + "+00:00").timestamp()
                     gaps = self.gone[device]
                     if kind == "disconnected":
                         gaps.append([now, None])
@@ -269,8 +274,11 @@ class Soak:
             behind = self.behind()
         bad += [f"lost desired change: {text}" for text in behind]
         registry = self.service()
-        bad += [f"does not answer at the end: {device}" for device in self.devices + self.fleet
-                if not self.call(registry, device)]
+        silent = [device for device in self.devices + self.fleet if not self.call(registry, device)]
+        bad += [f"does not answer at the end: {device}" for device in silent]
+        for device in silent:
+            if device.startswith("py"):
+                self.children[device].send_signal(signal.SIGUSR1)  # its threads, into its log
         told = {}
         for device, child in self.children.items():
             if device == "fleet":
@@ -314,7 +322,7 @@ class Soak:
         for name in sorted(os.listdir(self.hub.directory.name)):
             if name.endswith(".log"):
                 with open(os.path.join(self.hub.directory.name, name), errors="replace") as log:
-                    print(f"-- the end of {name}\n" + "".join(log.readlines()[-60:]), flush=True)
+                    print(f"-- the end of {name}\n" + "".join(log.readlines()[-150:]), flush=True)
         print("-- the end of the hub's log\n" + "".join(self.hub.lines[-40:]), flush=True)
 
     def behind(self):
