@@ -93,6 +93,7 @@ impl Wanted {
                 Some(present) if !has_thumbprint => present.x509_thumbprint.clone(),
                 _ => thumbprints,
             };
+            check_thumbprints(&x509_thumbprint)?;
             return Ok(Authentication { kind, symmetric_key: SymmetricKey::default(), x509_thumbprint });
         }
         let said = wanted.symmetric_key.clone().unwrap_or_default();
@@ -113,6 +114,19 @@ impl Wanted {
 
 fn is_said(text: &Option<String>) -> Option<String> {
     text.clone().filter(|text| !text.is_empty())
+}
+
+fn check_thumbprints(thumbprints: &Thumbprints) -> Result<(), Fault> {
+    for thumbprint in [&thumbprints.primary_thumbprint, &thumbprints.secondary_thumbprint] {
+        let Some(thumbprint) = is_said(thumbprint) else { continue };
+        let is_hexadecimal = thumbprint.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if !is_hexadecimal || !matches!(thumbprint.len(), 40 | 64) {
+            return Err(Fault::ArgumentInvalid(format!(
+                "a thumbprint is 40 (SHA-1) or 64 (SHA-256) hexadecimal digits, not {thumbprint:?}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn check_key(key: String) -> Result<String, Fault> {
