@@ -276,7 +276,17 @@ impl Update<'_> {
                 trials: trials + 1,
             })?;
         }
-        match flash::activate_if_allowed(&slot)? {
+        let activation = flash::activate_if_allowed(&slot).inspect_err(|_| {
+            // What was not armed was no trial: three of them would be told as an image that does not boot. Where even
+            // this cannot be seen or stored, it counts.
+            if !armed && is_armed(&slot).is_ok_and(|armed| !armed) {
+                let step = Step::Booting { slot: slot.clone(), version: version.clone(), trials };
+                if let Err(error) = self.job.store(&step) {
+                    warn!("a trial that was not armed counts"; reason = error);
+                }
+            }
+        })?;
+        match activation {
             Activation::Armed => {
                 if matches!(self.job.wake(), Wake::Due) {
                     // It may have been put off before.

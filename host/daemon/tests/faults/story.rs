@@ -146,6 +146,11 @@ impl Story {
         })
     }
 
+    /// What the device has logged.
+    pub(crate) fn log(&self) -> String {
+        self.device.log()
+    }
+
     async fn update(&mut self) -> Result<Outcome, String> {
         let mut process = self.device.start(self.threads, false).await;
         self.device.until_reported(&mut process).await;
@@ -390,8 +395,6 @@ impl Drop for Story {
         if let Some(ordering) = &self.ordering {
             ordering.abort();
         }
-        if std::env::var_os("HOTSHOE_KEEP").is_none() {
-            let _ = std::fs::remove_dir_all(&self.device.folder);
-        }
+        let _ = std::fs::remove_dir_all(&self.device.folder);
     }
 }

@@ -22,9 +22,10 @@ const WAYS: [(Threads, Life); 4] = [
     (Threads::Real, Life::First),
     (Threads::Real, Life::Second),
 ];
-/// Calls that no kernel fails so, and whose failure libraries take for a defect of the program, or cannot be seen, or
-/// that are about memory; a process is killed at them all the same.
-const ONLY_KILLED: [&str; 5] = ["epoll_wait", "epoll_pwait", "socketpair", "close", "mmap"];
+/// Calls that no kernel fails so, and whose failure libraries take for a defect of the program (the runtimes' waits, pipes
+/// to themselves and standard streams), or cannot be seen, or that are about memory; a process is killed at them all the
+/// same.
+const ONLY_KILLED: [&str; 7] = ["epoll_wait", "epoll_pwait", "poll", "socketpair", "sendto", "close", "mmap"];
 
 /// How often each call is made, for each way and life.
 type Counts = BTreeMap<(usize, usize, String), u32>;
@@ -35,7 +36,7 @@ pub(crate) async fn one(place: &Arc<Place>, point: &Point) {
     let mut story = Story::new(place, point.threads, point.life, look).await;
     let told = story.tell().await;
     let trace = story.trace.as_ref().map(|trace| trace.log.as_str()).unwrap_or_default();
-    eprintln!("{}: {told:?}\n{trace}", point.name());
+    eprintln!("{}\n{}\n{trace}\n{told:?}", point.name(), story.log());
     told.unwrap();
 }
 
