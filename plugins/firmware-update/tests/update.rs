@@ -275,33 +275,6 @@ fn one_power_cut_on_the_way_up_costs_a_boot_and_not_the_update() {
 }
 
 #[test]
-fn a_trial_that_could_not_be_armed_is_not_told_as_one_that_fell_back() {
-    let device = device();
-    let job = order(&device);
-    device.fail("flash.activate-if-allowed", 3);
-    for _ in 0..3 {
-        assert!(matches!(run(&device, &job), End::Transient(_)));
-    }
-    assert_eq!(run(&device, &job), End::Restart);
-    device.restart();
-    assert!(matches!(run(&device, &job), End::Done(_)));
-    assert_completed(&device, "after a trial that could not be armed");
-
-    let device = self::device();
-    let job = order(&device);
-    device.fail("flash.activate-if-allowed", 100);
-    let reason = loop {
-        match run(&device, &job) {
-            End::Transient(_) => {}
-            End::Permanent(reason) => break reason,
-            end => panic!("{end:?}"),
-        }
-    };
-    assert!(!reason.contains("did not stay up"), "{reason}");
-    assert_eq!(device.reported()["firmwareStatus"], "failed");
-}
-
-#[test]
 fn a_fall_back_ends_the_update_wherever_it_is_killed_too() {
     for index in 0.. {
         let device = device();
