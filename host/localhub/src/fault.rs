@@ -47,6 +47,33 @@ pub enum Fault {
     /// A job of this name exists.
     #[error("job {0} exists already")]
     JobAlreadyExists(String),
+    /// There is no such configuration.
+    #[error("configuration {0} does not exist")]
+    ConfigurationNotFound(String),
+    /// A configuration of this name exists.
+    #[error("configuration {0} exists already; to change it, send its entity tag or * as If-Match")]
+    ConfigurationAlreadyExists(String),
+    /// A configuration sets what it set at first.
+    #[error("the content of configuration {0} cannot be changed; make another configuration")]
+    ConfigurationContentFixed(String),
+    /// What a configuration sets is no content.
+    #[error("{0}")]
+    ConfigurationContent(String),
+    /// A configuration's target condition cannot be read.
+    #[error("{0}")]
+    ConfigurationTarget(String),
+    /// One of a configuration's custom metrics cannot be counted.
+    #[error("{0}")]
+    ConfigurationMetric(String),
+    /// There are as many configurations as there may be.
+    #[error("there are {0} configurations, and more than that there cannot be; delete one")]
+    TooManyConfigurations(usize),
+    /// One device stands twice in one list of operations.
+    #[error("{0} stands in the list more than once")]
+    DefinedTwice(String),
+    /// IoT Hub has this and the hub has not.
+    #[error("{0}")]
+    NotSupported(String),
     /// The hub keeps no more of these.
     #[error("{0}")]
     QuotaExceeded(String),
@@ -114,6 +141,16 @@ impl Fault {
             Self::ArgumentInvalid(_) => (400_004, "ArgumentInvalid"),
             Self::Format(_) => (400_006, "IotHubFormatError"),
             Self::LinkReplaced => (400_027, "ConnectionForcefullyClosedOnNewConnection"),
+            Self::DefinedTwice(_) => (400_011, "DeviceDefinedMultipleTimes"),
+            // Of these IoT Hub publishes the names and not the numbers.
+            Self::ConfigurationTarget(_) => (400_101, "InvalidConfigurationTargetCondition"),
+            Self::ConfigurationContent(_) => (400_102, "InvalidConfigurationContent"),
+            Self::ConfigurationContentFixed(_) => (400_103, "CannotModifyImmutableConfigurationContent"),
+            Self::ConfigurationMetric(_) => (400_104, "InvalidConfigurationCustomMetricsQuery"),
+            Self::ConfigurationNotFound(_) => (404_101, "ConfigurationNotFound"),
+            Self::ConfigurationAlreadyExists(_) => (409_101, "ConfigurationAlreadyExists"),
+            Self::TooManyConfigurations(_) => (413_101, "ConfigurationCountLimitExceeded"),
+            Self::NotSupported(_) => (404_013, "FeatureNotSupported"),
             Self::Unauthorized(_) => (401_002, "IotHubUnauthorizedAccess"),
             Self::QueueFull(_) => (403_004, "DeviceMaximumQueueDepthExceeded"),
             Self::TooManyModules(_) => (403_005, "TooManyModulesOnDevice"),

@@ -9,14 +9,13 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use hotshoe_core::topic;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::clock;
+use crate::configurations::{Configurations, Configured};
 use crate::dps;
 use crate::events::{Events, Section, Text, What};
 use crate::fault::Fault;
@@ -59,7 +58,8 @@ pub struct Hub {
     pub(crate) memory: Arc<Budget>,
     pub(crate) faults: Faults,
     pub(crate) throttle: Throttle,
-    order: Order,
+    pub(crate) configurations: Configurations,
+    pub(crate) order: Order,
     refused: Mutex<HashMap<Name, Instant>>,
     telemetry: Mutex<VecDeque<Telemetry>>,
 }
@@ -71,7 +71,7 @@ pub(crate) type Changed = (Record, Option<Notification>);
 pub(crate) type TwinWork<'a> = Box<dyn FnOnce(&mut Option<Record>) -> Result<Changed, Fault> + 'a>;
 
 /// Locks, one of which a name always gets.
-struct Order([Mutex<()>; 128]);
+pub(crate) struct Order([Mutex<()>; 128]);
 
 impl Default for Order {
     fn default() -> Self {
@@ -80,7 +80,7 @@ impl Default for Order {
 }
 
 impl Order {
-    fn of(&self, name: &Name) -> Option<MutexGuard<'_, ()>> {
+    pub(crate) fn of(&self, name: &Name) -> Option<MutexGuard<'_, ()>> {
         let mut hasher = DefaultHasher::new();
         name.hash(&mut hasher);
         let index = usize::try_from(hasher.finish() % 128).unwrap_or(0);
@@ -114,6 +114,7 @@ impl Hub {
         let presence = Presence::load(&store)?;
         let limits = settings.limits.clone();
         let memory = Budget::new(limits.memory);
+        let configurations = Configurations::load(&store)?;
         Ok(Self {
             host: settings.host.clone(),
             clock_slack: settings.clock_slack,
@@ -131,6 +132,7 @@ impl Hub {
             memory,
             faults: Faults::new(&settings.faults),
             throttle: Throttle::new(settings.throttle),
+            configurations,
             order: Order::default(),
             refused: Mutex::new(HashMap::new()),
             telemetry: Mutex::new(VecDeque::new()),
@@ -163,13 +165,15 @@ impl Hub {
     ) -> Result<u64, Fault> {
         let name = name.clone();
         self.blocking(move |hub| {
-            let version = hub.store.change(&name, |record| {
+            let report = |record: &mut Option<Record>| {
                 let record = record.as_mut().ok_or_else(|| unknown(&name))?;
                 record.twin.report(&patch, expected, &clock::now_text())
-            })?;
-            let what = What::Twin { section: Section::Reported, version, patch: &patch, replaced: false };
-            hub.events.tell(&name, &what);
-            Ok(version)
+            };
+            hub.change_record(&name, report, |version| {
+                let (section, version) = (Section::Reported, *version);
+                let what = What::Twin { section, version, patch: &patch, replaced: false };
+                hub.events.tell(&name, &what);
+            })
         })
         .await
     }
@@ -178,10 +182,11 @@ impl Hub {
     pub(crate) async fn keep_model(self: &Arc<Self>, name: &Name, model_id: String) -> Result<(), Fault> {
         let name = name.clone();
         self.blocking(move |hub| {
-            hub.store.change(&name, |record| {
+            let keep = |record: &mut Option<Record>| {
                 record.as_mut().ok_or_else(|| unknown(&name))?.model_id = model_id;
                 Ok(())
-            })
+            };
+            hub.change_record(&name, keep, |()| {})
         })
         .await
     }
@@ -215,26 +220,24 @@ impl Hub {
         run: impl for<'a> FnOnce(&Store, TwinWork<'a>) -> Result<Changed, Fault>,
     ) -> Result<Record, Fault> {
         let _order = self.order.of(name);
+        let mut before = Configured::default();
         let work: TwinWork<'_> = Box::new(|record| {
             let record = record.as_mut().ok_or_else(|| unknown(name))?;
             check_tag(if_match, &record.twin.etag())?;
-            let notification = record.twin.change(change, replace, &clock::now_text())?;
+            before = record.configured.clone();
+            let notification = self.change_configured(record, change, replace)?;
             Ok((record.clone(), notification))
         });
         let (record, notification) = run(&self.store, work)?;
         if let Some(notification) = notification {
-            let payload = Bytes::from(notification.body.to_string());
-            let delivery = self.links.publish(name, topic::desired_patch(notification.version), payload);
-            tracing::debug!(device = %name, version = notification.version, ?delivery, "desired changed");
-            let (version, patch) = (notification.version, &notification.body);
-            let what = What::Twin { section: Section::Desired, version, patch, replaced: replace };
-            self.events.tell(name, &what);
+            self.tell_desired(name, &notification, replace);
         }
         if let Some(patch) = change.tags.as_ref().or(replace.then_some(&record.twin.tags)) {
             let version = record.twin.version;
             let what = What::Twin { section: Section::Tags, version, patch, replaced: replace };
             self.events.tell(name, &what);
         }
+        self.touch(&before, &record.configured);
         Ok(record)
     }
 

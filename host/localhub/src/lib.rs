@@ -2,7 +2,7 @@
 //!
 //! Devices connect by MQTT 3.1.1 over TLS (and in WebSockets), operators by HTTPS REST, with the official SDKs of
 //! either side unmodified. Identities, twins and sessions live in a data directory and survive `kill -9`. What IoT
-//! Hub has and this hub has not: AMQP, configurations.
+//! Hub has and this hub has not: AMQP, digital twins, import and export by storage.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,6 +18,7 @@
 
 mod authorities;
 mod clock;
+mod configurations;
 mod dps;
 mod events;
 mod fault;

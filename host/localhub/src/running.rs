@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::authorities;
+use crate::configurations;
 use crate::dps::Kind;
 use crate::fault::Fault;
 use crate::hub::Hub;
@@ -114,6 +115,7 @@ impl LocalHub {
         tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), door, tasks.clone(), stop.clone()));
         let access = Arc::new(Access::default());
         tasks.spawn(jobs::run(Arc::clone(&hub), stop.clone()));
+        tasks.spawn(configurations::run(Arc::clone(&hub), stop.clone()));
         let service = Service {
             hub: Arc::clone(&hub),
             images: settings.images.map(Arc::new),

@@ -63,6 +63,7 @@ pub(crate) fn twin_member(hub: &Hub, record: &Record, name: &str) -> Option<Valu
         }
         "properties" => json!({"desired": twin.desired.shown(true), "reported": twin.reported.shown(true)}),
         "capabilities" => capabilities(record)?,
+        "configurations" => configurations(record)?,
         _ => return None,
     })
 }
@@ -94,6 +95,13 @@ pub(crate) fn identity(hub: &Hub, record: &Record) -> Value {
         }
     }
     shown
+}
+
+/// `{"id": {"status": "Applied"}, …}`, if there are any.
+fn configurations(record: &Record) -> Option<Value> {
+    let statuses = &record.configured.statuses;
+    let shown = statuses.iter().map(|(id, status)| (id.clone(), json!({"status": status})));
+    (!statuses.is_empty()).then(|| Value::Object(shown.collect()))
 }
 
 /// Modules have none.

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::attest::MOST_GROUPS;
 use super::{Enrollment, Kind, Proven, WantedEnrollment};
 use crate::clock;
+use crate::configurations::Configured;
 use crate::events::What;
 use crate::fault::Fault;
 use crate::hub::Hub;
@@ -137,7 +138,7 @@ impl Hub {
         if enrollment.iot_hub_host_name.as_ref().is_some_and(|host| *host != self.host) {
             return Ok((name, false));
         }
-        let is_new = self.store.change(&name, |record| {
+        let change = |record: &mut Option<Record>| {
             if let Some(record) = record {
                 record.identity.authentication = proven.authentication.clone();
                 record.identity.etag = generate_etag();
@@ -159,11 +160,14 @@ impl Hub {
                 status_updated_time: None,
                 authentication: proven.authentication.clone(),
             };
-            *record = Some(Record { identity, twin, model_id: String::new() });
+            let configured = Configured::default();
+            *record = Some(Record { identity, twin, model_id: String::new(), configured });
             Ok(true)
+        };
+        let is_new = self.change_record(&name, change, |is_new| {
+            let what = if *is_new { What::Created } else { What::Updated { status: "enabled" } };
+            self.events.tell(&name, &what);
         })?;
-        let what = if is_new { What::Created } else { What::Updated { status: "enabled" } };
-        self.events.tell(&name, &what);
         Ok((name, is_new))
     }
 

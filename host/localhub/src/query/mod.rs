@@ -26,6 +26,7 @@ use std::ops::ControlFlow;
 use serde_json::Value;
 
 pub(crate) use self::page::{Found, Page};
+pub(crate) use self::rows::TwinRow;
 pub(crate) use self::syntax::Collection;
 use self::syntax::{Comparison, Expression};
 use crate::fault::Fault;
@@ -70,6 +71,20 @@ pub(crate) fn parse(text: &str) -> Result<Query, Fault> {
     Ok(Query { text: text.to_owned(), statement, condition })
 }
 
+impl Query {
+    /// What the rows of a query over twins can be counted by, without running it: their collection, their condition, and
+    /// how many they are at most. Refuses one that groups.
+    pub(crate) fn counted(&self) -> Result<(Collection, &Condition, u64), Fault> {
+        let statement = &self.statement;
+        if statement.is_aggregated() || statement.from == Collection::Jobs {
+            let text = "the query: its rows are counted, so it is SELECT … FROM devices or devices.modules, without \
+                        GROUP BY and aggregates";
+            return Err(Fault::ArgumentInvalid(text.into()));
+        }
+        Ok((statement.from, &self.condition, statement.top.unwrap_or(u64::MAX)))
+    }
+}
+
 /// All rows of a source that knows its own, cut into pages; `label` tells it from others' pages.
 pub(crate) fn everything(label: &str) -> Query {
     let statement = parser::Statement {
@@ -106,6 +121,15 @@ impl Condition {
     /// True if the condition holds for the row.
     pub(crate) fn holds(&self, row: &dyn Row) -> bool {
         self.expression.as_ref().is_none_or(|expression| evaluate::truth(expression, row) == Some(true))
+    }
+
+    /// The members of a row that it looks at.
+    pub(crate) fn members(&self) -> BTreeSet<&str> {
+        let mut members = BTreeSet::new();
+        if let Some(expression) = &self.expression {
+            expression.members(&mut members);
+        }
+        members
     }
 
     /// The only texts which the row's member `name` can have where the condition holds, if it confines them:

@@ -14,7 +14,6 @@ use serde_json::{Map, Value};
 
 use super::aggregate::Groups;
 use super::evaluate::worth;
-use super::parser::Statement;
 use super::syntax::{Collection, Column, Selection, Wanted};
 use super::{Query, Row, Source, select};
 use crate::fault::Fault;
@@ -60,7 +59,7 @@ impl Query {
         let cursor = self.cursor(page.continuation.as_deref())?;
         let statement = &self.statement;
         match &statement.selection {
-            Selection::Columns(columns) if is_aggregated(statement, columns) => {
+            Selection::Columns(columns) if statement.is_aggregated() => {
                 self.groups(source, page, columns, &cursor)
             }
             Selection::Columns(columns) => {
@@ -169,10 +168,6 @@ impl Page {
         let continuation = continuation.map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned);
         Ok(Self { size, continuation })
     }
-}
-
-fn is_aggregated(statement: &Statement, columns: &[Column]) -> bool {
-    !statement.groups.is_empty() || columns.iter().any(|column| matches!(column.value, Wanted::Aggregate(..)))
 }
 
 /// Undefined columns are left out of the row.

@@ -3,6 +3,8 @@
 //! Chains (`a AND b AND c`, `1 + 2 - 3`) are lists and not towers of pairs, so a long text is a wide tree and never a
 //! deep one; only brackets, `NOT`, signs and function calls nest.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::functions::Function;
@@ -24,6 +26,29 @@ pub(super) enum Expression {
     Chain(Box<Expression>, Vec<(Arithmetic, Expression)>),
     Negative(Box<Expression>),
     Call(Function, Vec<Expression>),
+}
+
+impl Expression {
+    /// The members of a row that it looks at: the first segments of its paths.
+    pub(super) fn members<'a>(&'a self, into: &mut BTreeSet<&'a str>) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Path(path) => into.extend(path.0.first().map(String::as_str)),
+            Self::And(several) | Self::Or(several) | Self::Call(_, several) => {
+                several.iter().for_each(|one| one.members(into));
+            }
+            Self::Not(inner) | Self::Negative(inner) => inner.members(into),
+            Self::Compare(left, _, right) => {
+                left.members(into);
+                right.members(into);
+            }
+            Self::In { value, .. } => value.members(into),
+            Self::Chain(first, more) => {
+                first.members(into);
+                more.iter().for_each(|(_, one)| one.members(into));
+            }
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

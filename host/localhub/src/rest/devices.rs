@@ -12,6 +12,7 @@ use super::Service;
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
 use super::wanted::Wanted;
 use crate::clock;
+use crate::configurations::Configured;
 use crate::events::What;
 use crate::fault::Fault;
 use crate::hub::{Hub, check_tag, unknown};
@@ -19,7 +20,7 @@ use crate::identity::{Identity, Name, Status, generate_etag, generate_generation
 use crate::policies::Right;
 use crate::show::identity;
 use crate::store::Record;
-use crate::twin::Twin;
+use crate::twin::{Change, Twin};
 
 /// How many modules a device may have.
 const MOST_MODULES: usize = 50;
@@ -98,16 +99,21 @@ pub(super) async fn put_module(
     headers: HeaderMap,
     Json(wanted): Json<Wanted>,
 ) -> Result<Response, Fault> {
-    let name = Name::module(&id, &module)?;
-    service.hub.record(&Name::device(&id)?).await?;
-    let modules = service.hub.blocking(move |hub| Ok(hub.store.modules(&id)?)).await?;
+    put_named(&service, Name::module(&id, &module)?, &headers, wanted).await
+}
+
+/// A module has a device, and that device room for it. Blocks.
+pub(crate) fn check_module_room(hub: &Hub, name: &Name) -> Result<(), Fault> {
+    let device = Name::device(name.device_id())?;
+    hub.store.record(&device)?.ok_or_else(|| unknown(&device))?;
+    let modules = hub.store.modules(name.device_id())?;
     let is_there = |record: &Record| record.identity.module_id.as_deref() == name.module_id();
     if modules.len() >= MOST_MODULES && !modules.iter().any(is_there) {
         let text =
             format!("{} has {MOST_MODULES} modules, and more than that it cannot have", name.device_id());
         return Err(Fault::TooManyModules(text));
     }
-    put_named(&service, name, &headers, wanted).await
+    Ok(())
 }
 
 async fn put_named(
@@ -122,6 +128,9 @@ async fn put_named(
     let record = service
         .hub
         .blocking(move |hub| {
+            if name.module_id().is_some() {
+                check_module_room(hub, &name)?;
+            }
             if update {
                 update_identity(hub, &name, &wanted, tag.as_deref())
             } else {
@@ -151,26 +160,39 @@ pub(super) async fn delete_module(
 async fn delete_named(service: &Service, name: Name, headers: &HeaderMap) -> Result<Response, Fault> {
     service.authorize(headers, Right::RegistryReadWrite, &name.resource())?;
     let tag = if_match(headers);
-    let delete = move |hub: &Hub| {
-        hub.store.change(&name, |record| {
-            let present = record.as_ref().ok_or_else(|| unknown(&name))?;
-            check_tag(tag.as_deref(), &present.identity.etag)?;
-            *record = None;
-            Ok(())
-        })?;
-        hub.links.close(&name, "its identity was deleted");
-        hub.events.tell(&name, &What::Deleted);
-        hub.presence.forget(&name);
+    service.hub.blocking(move |hub| delete_identity(hub, &name, tag.as_deref())).await?;
+    Ok(nothing())
+}
+
+/// Deletes an identity and what belongs to it. Blocks.
+pub(super) fn delete_identity(hub: &Hub, name: &Name, tag: Option<&str>) -> Result<(), Fault> {
+    let delete = |record: &mut Option<Record>| {
+        let present = record.as_ref().ok_or_else(|| unknown(name))?;
+        check_tag(tag, &present.identity.etag)?;
+        *record = None;
         Ok(())
     };
-    service.hub.blocking(delete).await?;
-    Ok(nothing())
+    hub.change_record(name, delete, |()| {
+        hub.links.close(name, "its identity was deleted");
+        hub.events.tell(name, &What::Deleted);
+        hub.presence.forget(name);
+    })
 }
 
 /// Makes an identity and its twin. Blocks.
 pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, Fault> {
+    create_with(hub, name, wanted, &Change::default())
+}
+
+/// The same with what its twin begins with. Blocks.
+pub(super) fn create_with(
+    hub: &Hub,
+    name: &Name,
+    wanted: &Wanted,
+    initial: &Change,
+) -> Result<Record, Fault> {
     wanted.check_names(name)?;
-    let made = hub.store.change(name, |record| {
+    let create = |record: &mut Option<Record>| {
         if record.is_some() {
             return Err(Fault::DeviceAlreadyExists(name.to_string()));
         }
@@ -186,16 +208,27 @@ pub(crate) fn create(hub: &Hub, name: &Name, wanted: &Wanted) -> Result<Record, 
             status_updated_time: None,
             authentication: wanted.authentication(None)?,
         };
-        let made = Record { identity, twin: Twin::new(&clock::now_text()), model_id: String::new() };
+        let now = clock::now_text();
+        let mut twin = Twin::new(&now);
+        if initial.tags.is_some() || initial.properties.is_some() {
+            twin.change(initial, false, &now)?;
+        }
+        let configured = Configured::default();
+        let made = Record { identity, twin, model_id: String::new(), configured };
         Ok(record.insert(made).clone())
-    })?;
-    hub.events.tell(name, &What::Created);
-    Ok(made)
+    };
+    hub.change_record(name, create, |_| hub.events.tell(name, &What::Created))
 }
 
-fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -> Result<Record, Fault> {
+/// Changes an identity. Blocks.
+pub(super) fn update_identity(
+    hub: &Hub,
+    name: &Name,
+    wanted: &Wanted,
+    tag: Option<&str>,
+) -> Result<Record, Fault> {
     wanted.check_names(name)?;
-    let record = hub.store.change(name, |record| {
+    let update = |record: &mut Option<Record>| {
         let record = record.as_mut().ok_or_else(|| unknown(name))?;
         check_tag(tag, &record.identity.etag)?;
         let status = wanted.status()?.unwrap_or(record.identity.status);
@@ -210,11 +243,12 @@ fn update_identity(hub: &Hub, name: &Name, wanted: &Wanted, tag: Option<&str>) -
         identity.status_reason.clone_from(&wanted.status_reason);
         identity.etag = generate_etag();
         Ok(record.clone())
-    })?;
-    if !record.is_enabled() {
-        hub.links.close(name, "its identity was disabled");
-    }
-    let status = if record.is_enabled() { "enabled" } else { "disabled" };
-    hub.events.tell(name, &What::Updated { status });
-    Ok(record)
+    };
+    hub.change_record(name, update, |record| {
+        if !record.is_enabled() {
+            hub.links.close(name, "its identity was disabled");
+        }
+        let status = if record.is_enabled() { "enabled" } else { "disabled" };
+        hub.events.tell(name, &What::Updated { status });
+    })
 }

@@ -12,6 +12,8 @@ use crate::fault::Fault;
 const ERROR_CODE: HeaderName = HeaderName::from_static("iothub-errorcode");
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
 /// A JSON answer with status 200. The text is sent as it stands.
 pub(crate) fn answer(text: String) -> Response {
     with_status(StatusCode::OK, text)
@@ -65,6 +67,10 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Json<T> {
         let bytes = Bytes::from_request(request, state)
             .await
             .map_err(|error| Fault::Format(format!("the body could not be read: {error}")))?;
+        if bytes.starts_with(BYTE_ORDER_MARK) {
+            let text = "the body begins with a byte order mark; JSON is UTF-8 without one";
+            return Err(Fault::Format(text.into()));
+        }
         serde_json::from_slice(&bytes).map(Self).map_err(|error| {
             Fault::Format(format!("the body is not the JSON that this endpoint reads: {error}"))
         })

@@ -4,8 +4,11 @@
 //! Any `api-version` is taken. Every answer with a body is JSON with that content type, failures included. A
 //! request's body is read whole, within a size, a time and the hub's memory, before any handler runs.
 
+mod absent;
 mod auth;
 mod body;
+mod bulk;
+mod configurations;
 mod devices;
 mod enrollments;
 mod events;
@@ -37,7 +40,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use self::devices::create;
+pub(crate) use self::devices::{check_module_room, create};
 use self::enrollments::{groups, individual};
 pub(crate) use self::events::MOST as MOST_STREAMS;
 pub(crate) use self::json::{Json, answer};
@@ -69,8 +72,8 @@ pub(crate) struct Service {
 /// All paths.
 pub(crate) fn router(service: Service) -> Router {
     let api = Router::new()
-        .route("/devices", get(devices::list))
-        .route("/devices/", get(devices::list))
+        .route("/devices", get(devices::list).post(bulk::post))
+        .route("/devices/", get(devices::list).post(bulk::post))
         .route("/devices/query", post(query::query))
         .route("/devices/{id}", get(devices::show).put(devices::put).delete(devices::delete))
         .route("/devices/{id}/modules", get(devices::list_modules))
@@ -88,6 +91,20 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/jobs/v2/query", get(jobs::list))
         .route("/jobs/v2/{id}", get(jobs::show).put(jobs::put))
         .route("/jobs/v2/{id}/cancel", post(jobs::cancel))
+        .route("/jobs", get(absent::import_and_export))
+        .route("/jobs/create", post(absent::import_and_export))
+        .route("/jobs/{id}", get(absent::import_and_export).delete(absent::import_and_export))
+        .route("/configurations", get(configurations::list))
+        .route("/configurations/", get(configurations::list))
+        .route("/configurations/testQueries", post(configurations::test))
+        .route(
+            "/configurations/{id}",
+            get(configurations::show).put(configurations::put).delete(configurations::delete),
+        )
+        .route("/devices/{id}/applyConfigurationContent", post(configurations::apply))
+        .route("/digitaltwins/{id}", get(absent::digital_twins).patch(absent::digital_twins))
+        .route("/digitaltwins/{id}/commands/{command}", post(absent::digital_twins))
+        .route("/digitaltwins/{id}/components/{component}/commands/{command}", post(absent::digital_twins))
         .route("/statistics/devices", get(statistics::devices))
         .route("/statistics/service", get(statistics::service))
         .route("/localhub/devices/{id}/disconnect", post(local::disconnect))

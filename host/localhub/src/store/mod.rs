@@ -5,6 +5,7 @@
 //! Changes that come at the same time share a flush ([`group`]). The calls block (a commit flushes the file), so
 //! asynchronous callers go through [`crate::hub::Hub`], which moves them to a blocking thread.
 
+mod configurations;
 mod enrollments;
 mod group;
 mod inbox;
@@ -67,6 +68,7 @@ impl Store {
         presence::make(&write)?;
         enrollments::make(&write)?;
         jobs::make(&write)?;
+        configurations::make(&write)?;
         write.commit()?;
         Ok(Self { database, group: group::Group::default() })
     }

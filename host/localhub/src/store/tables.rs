@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::configurations::Configured;
 use crate::identity::{Identity, Status};
 use crate::twin::Twin;
 
@@ -15,6 +16,9 @@ pub struct Record {
     /// The digital twin model that the device announced when it connected last; empty if none.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub model_id: String,
+    /// How it stands to the configurations that target it.
+    #[serde(default, skip_serializing_if = "Configured::is_empty")]
+    pub(crate) configured: Configured,
 }
 
 impl Record {
@@ -44,6 +48,7 @@ impl Record {
             },
             twin: Twin::new("now"),
             model_id: String::new(),
+            configured: Configured::default(),
         }
     }
 }

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 
 use crate::client::token;
 
-struct Program {
+pub(crate) struct Program {
     child: Child,
     ready: Value,
 }
 
 impl Program {
-    fn start(data: &Path) -> Self {
+    pub(crate) fn start(data: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hotshoe-localhub"))
             .args(["serve", "--mqtt-port", "0", "--https-port", "0", "--data"])
             .arg(data)
@@ -28,7 +28,7 @@ impl Program {
         Self { child, ready: serde_json::from_str(&line).expect("a ready line") }
     }
 
-    async fn rest(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub(crate) async fn rest(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         drop(rustls::crypto::ring::default_provider().install_default());
         let ca = std::fs::read(self.ready["ca"].as_str().unwrap()).unwrap();
         let owner = std::fs::read_to_string(self.ready["owner"].as_str().unwrap()).unwrap();

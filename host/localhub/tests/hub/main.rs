@@ -4,9 +4,11 @@
 // The lint's own exception for tests covers test functions, not the helpers they share.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod bulk;
 mod certificates;
 mod client;
 mod cloud;
+mod configurations;
 mod durable;
 mod events;
 mod faults;

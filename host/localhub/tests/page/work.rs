@@ -46,7 +46,6 @@ async fn a_job_is_started_and_each_devices_answer_seen() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the hub has no configurations yet"]
 async fn a_rollout_is_started_watched_and_deleted() {
     let Some(browser) = Browser::start().await else { return };
     let place = Place::new().await;

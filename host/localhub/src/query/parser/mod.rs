@@ -240,6 +240,14 @@ impl Parser {
 }
 
 impl Statement {
+    /// True if it gives groups and not rows.
+    pub(super) fn is_aggregated(&self) -> bool {
+        let is_aggregate = |column: &Column| matches!(column.value, Wanted::Aggregate(..));
+        let aggregates =
+            matches!(&self.selection, Selection::Columns(columns) if columns.iter().any(is_aggregate));
+        aggregates || !self.groups.is_empty()
+    }
+
     /// What the grammar alone does not say about grouping and jobs.
     fn check(&self) -> Result<(), Fault> {
         let refuse = |text: &str| Err(Fault::ArgumentInvalid(format!("the query: {text}")));
