@@ -31,6 +31,10 @@ pub(crate) fn check() -> Result<()> {
         .arg(scripts.join("service_and_device.py"))
         .arg(target().join("debug/hotshoe-localhub"))
         .arg(ADDRESS))?;
+    run(Command::new(&python)
+        .arg(scripts.join("configurations.py"))
+        .arg(target().join("debug/hotshoe-localhub"))
+        .arg(ADDRESS))?;
     println!("-- both libraries of Node against the local hub");
     node_against_the_hub(&scripts).context("the libraries of Node against the local hub")?;
     println!("-- plain MQTT clients against the local hub");
@@ -61,7 +65,12 @@ fn node_against_the_hub(scripts: &Path) -> Result<()> {
         .arg(stand.owner())
         .arg(stand.certificate())
         .arg(ADDRESS)
-        .env("NODE_PATH", modules)
+        .env("NODE_PATH", &modules)
+        .env("NODE_EXTRA_CA_CERTS", stand.certificate()))?;
+    run(Command::new("node")
+        .arg(scripts.join("configurations.js"))
+        .arg(stand.owner())
+        .env("NODE_PATH", &modules)
         .env("NODE_EXTRA_CA_CERTS", stand.certificate()))
 }
 
