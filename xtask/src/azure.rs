@@ -1,8 +1,8 @@
 //! The official Azure libraries, unmodified, as both ends of ours.
 //!
-//! Five meetings: both libraries of either language against the local hub; plain MQTT clients against it; the service library
-//! against our device; the device library driven by our operator's tool. They are installed from their package indexes into `target/azure-sdk` and
-//! `target/azure-sdk-node`, pinned.
+//! Five meetings: both libraries of either language against the local hub; plain MQTT clients against it; the service
+//! library against our device; the device library driven by our operator's tool. They are installed from their package
+//! indexes into `target/azure-sdk`, `target/azure-sdk-node` and, as they were in 2018, `target/azure-sdk-node-2018`, pinned.
 
 use std::{
     fs,
@@ -55,23 +55,21 @@ fn node_against_the_hub(scripts: &Path) -> Result<()> {
         return Ok(());
     }
     let modules = node_modules(scripts)?;
+    let modules_of_2018 = node_modules_in(&scripts.join("node-2018"), "azure-sdk-node-2018")?;
     let folder = tempfile::tempdir()?;
     let stand = Stand::start(
         folder.path(),
         &Options { address: Some(ADDRESS), https_port: Some("443"), ..Options::default() },
     )?;
-    run(Command::new("node")
-        .arg(scripts.join("service_and_device.js"))
-        .arg(stand.owner())
-        .arg(stand.certificate())
-        .arg(ADDRESS)
-        .env("NODE_PATH", &modules)
-        .env("NODE_EXTRA_CA_CERTS", stand.certificate()))?;
-    run(Command::new("node")
-        .arg(scripts.join("configurations.js"))
-        .arg(stand.owner())
-        .env("NODE_PATH", &modules)
-        .env("NODE_EXTRA_CA_CERTS", stand.certificate()))
+    let node = |script: &str, modules: &Path| {
+        let mut command = Command::new("node");
+        command.arg("--no-deprecation").arg(scripts.join(script)).arg(stand.owner());
+        command.env("NODE_PATH", modules).env("NODE_EXTRA_CA_CERTS", stand.certificate());
+        command
+    };
+    run(node("service_and_device.js", &modules).arg(stand.certificate()).arg(ADDRESS))?;
+    run(&mut node("configurations.js", &modules))?;
+    run(node("node-2018/service_and_device.js", &modules_of_2018).arg(ADDRESS))
 }
 
 /// The tutorial's service app updates a device of ours, restart included.
@@ -175,10 +173,15 @@ pub(crate) fn environment(requirements: &Path) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// The Node libraries, installed as their lock file has them; made anew when it changes.
+/// The Node libraries of today, installed as their lock file has them.
 pub(crate) fn node_modules(scripts: &Path) -> Result<PathBuf> {
+    node_modules_in(scripts, "azure-sdk-node")
+}
+
+/// The libraries of a lock file, installed in that folder of `target`; made anew when it changes.
+fn node_modules_in(scripts: &Path, folder: &str) -> Result<PathBuf> {
     require("npm", "nodejs npm")?;
-    let folder = target().join("azure-sdk-node");
+    let folder = target().join(folder);
     let (modules, stamp) = (folder.join("node_modules"), folder.join("installed"));
     let lock = scripts.join("package-lock.json");
     let wanted = fs::read(&lock).with_context(|| format!("could not read {}", lock.display()))?;
