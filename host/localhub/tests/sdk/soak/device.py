@@ -2,7 +2,9 @@
 
 usage: device.py CONNECTION-STRING CA-FILE mqtt|websocket TOKEN-SECONDS
 
-Prints `ready` when it is connected and, at the end of standard input, one line of JSON about what it did. SIGUSR1 has it
+Prints `ready` when it is connected and, at the end of standard input, one line of JSON about what it did. It ends with
+code 3, having told the same, when a thread of its library has died: paho's does when a connection is cut while it writes
+(Python says `SSLEOFError`, which paho does not take for the end of a connection), and the SDK never notices. SIGUSR1 has it
 write where its threads are to standard error.
 """
 
@@ -71,6 +73,12 @@ def main():
             else:
                 told["unconfirmed"] += 1
                 changed.set()
+
+    def died(error):
+        sys.excepthook(error.exc_type, error.exc_value, error.exc_traceback)
+        print(json.dumps(told), flush=True)
+        os._exit(3)
+    threading.excepthook = died
 
     client.on_method_request_received = answer
     client.on_twin_desired_properties_patch_received = desired
