@@ -60,7 +60,7 @@ Only what asks a hub needs to know which. Who asks it is taken, in this order, f
 --ca comes before HOTSHOE_CA, and that before the authority that a profile has.
 
 Exit codes: 0 done, 64 usage, 65 wrong data, 66 no such file or device, 69 unreachable, 70 failed,
-71 rolled back, 73 cannot write, 75 try again later, 77 not allowed, 78 wrong configuration.";
+71 rolled back, 73 cannot write a file, 74 cannot print, 75 try again later, 77 not allowed, 78 wrong configuration.";
 
 /// One tool for the operators of Hotshoe devices and the authors of their plugins.
 #[derive(Parser, Debug)]

@@ -19,6 +19,8 @@ pub(crate) enum Exit {
     OsError = 71,
     /// A file cannot be written.
     CantCreate = 73,
+    /// The result cannot be printed: the disk behind standard output is full.
+    IoError = 74,
     /// It may work later.
     TempFail = 75,
     /// The hub, the device or a policy does not allow it.

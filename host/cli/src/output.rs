@@ -48,7 +48,7 @@ impl Output {
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-            Err(error) => Err(Failure::new(Exit::OsError, format!("could not print the result: {error}"))),
+            Err(error) => Err(Failure::new(Exit::IoError, format!("could not print the result: {error}"))),
         }
     }
 

@@ -18,7 +18,7 @@ pub(crate) fn completions(completions: &Completions) -> Result<(), Failure> {
     let mut stdout = std::io::stdout().lock();
     match stdout.write_all(&script).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::OsError, format!("could not print the completions: {error}")))
+            Err(Failure::new(Exit::IoError, format!("could not print the completions: {error}")))
         }
         _ => Ok(()),
     }

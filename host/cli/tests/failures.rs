@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use support::{Hub, KEY, Ran, bare, ok};
 
@@ -134,6 +136,31 @@ async fn connection_strings_that_do_not_do() {
         assert_eq!(told.exit, exit, "{told:?}");
         assert!(told.stderr.contains(file));
     }
+}
+
+#[tokio::test]
+async fn a_result_that_cannot_be_printed_is_told() {
+    let hub = Hub::start().await;
+    hub.script("GET /devices", [ok(json!([{"deviceId": "d"}]))]);
+    for mut command in [hub.command(&["device", "list"]), bare(&["completions", "bash"])] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let child = command.stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+        let told = Ran::from(child.wait_with_output().await.unwrap());
+        assert_eq!(told.exit, 74, "{told:?}");
+        assert!(told.stderr.contains("No space left"), "{told:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_is_away_and_a_method_that_fails_on_a_real_hub() {
+    let place = support::local::Place::new().await;
+    place.hub.create_device("d").await.unwrap();
+    let told = place.run(&["method", "invoke", "d", "ping"]).await;
+    assert_eq!(told.exit, 69, "{told:?}");
+    assert!(told.stderr.contains("--connect-timeout"), "{told:?}");
+    assert_eq!(place.run(&["method", "invoke", "nobody", "ping"]).await.exit, 66);
+    let told = place.run(&["query", "SELECT FROM WHERE"]).await;
+    assert_eq!(told.exit, 65, "{told:?}");
 }
 
 #[tokio::test]

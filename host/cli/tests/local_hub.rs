@@ -6,7 +6,7 @@ mod support;
 
 use std::{process::Stdio, time::Duration};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::{
     Ran,
     local::{Device, Place},
@@ -188,4 +188,34 @@ async fn an_update_is_followed_phase_by_phase() {
     device.report(json!({"firmwareStatus": "completed", "lastFirmwareUpdate": "now"})).await;
     assert_eq!(lines.next_line().await.unwrap().as_deref(), Some("d completed"));
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_fleet_is_imported_asked_for_by_pages_and_exported() {
+    let place = Place::new().await;
+    let names: Vec<String> = (0..150).map(|number| format!("pump-{number:03}")).collect();
+    let line = |id: &String| json!({"id": id, "tags": {"plant": "Redmond43"}}).to_string() + "\n";
+    let file = place.directory.path().join("fleet.jsonl");
+    std::fs::write(&file, names.iter().map(line).collect::<String>()).unwrap();
+    let ran = place.run(&["device", "import", file.to_str().unwrap()]).await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (0, "150 of 150 devices done\n"), "{ran:?}");
+
+    let query = "SELECT deviceId FROM devices WHERE tags.plant = 'Redmond43'";
+    let ran = place.run(&["query", query, "--page", "40", "--jsonl"]).await;
+    let rows: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let mut found: Vec<&str> = rows.iter().map(|row| row["deviceId"].as_str().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, names, "each once, over four pages");
+
+    let ran = place.run(&["device", "export", "--keys"]).await;
+    assert_eq!(ran.stdout.lines().count(), 150, "{ran:?}");
+    std::fs::write(&file, &ran.stdout).unwrap();
+    let path = file.to_str().unwrap();
+    let ran = place.run(&["device", "import", path, "--mode", "delete"]).await;
+    assert_eq!((ran.exit, ran.stdout.as_str()), (0, "150 of 150 devices done\n"), "{ran:?}");
+    let lines = std::fs::read_to_string(&file).unwrap();
+    let ran = place.run(&["device", "import", path]).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let ran = place.run(&["device", "export", "--keys"]).await;
+    assert_eq!(ran.stdout, lines, "as it was, with the same keys");
 }

@@ -52,7 +52,8 @@ pub(crate) enum PluginCommand {
     /// Put a plugin's version in on many devices, in waves, and stop when too many fail
     ///
     /// Other than the commands beside it this asks the hub: each wave is one job that sets the desired property
-    /// hotshoe.plugins. A device that is not connected puts the plugin in when it comes back, also after the end.
+    /// hotshoe.plugins. A device has come to its end when the plugin has proved itself, after 20 answered calls or ten
+    /// minutes. One that is not connected puts the plugin in when it comes back, also after the end.
     #[command(after_help = "Examples:
   hotshoe plugin rollout acme.pump@1.2.0 --repository main --query \"tags.ring = 'early'\" \\
       --waves 1%,10%,100% --abort-over 5% --soak 10m

@@ -210,7 +210,7 @@ async fn list(context: &Context<'_>) -> Result<(), Failure> {
 
 async fn show(context: &Context<'_>, name: &Name) -> Result<(), Failure> {
     let record = Record::load(context, name).await?;
-    let look = Looker::default().look(context, &record).await?;
+    let look = Looker::once().look(context, &record).await?;
     let document = report::document(&record, &look, (context.clock)());
     if context.output.json() {
         return context.output.document(&document);

@@ -60,6 +60,14 @@ impl<'a> Display<'a> {
         }
     }
 
+    /// Devices get the tag of their wave.
+    pub(super) fn tagging(&self, devices: usize) -> Result<(), Failure> {
+        if self.output.json() {
+            return self.output.json_line(&json!({ "event": "tagging", "devices": devices }));
+        }
+        self.say(&format!("{devices} devices get their wave's tag"))
+    }
+
     /// A wave was begun.
     pub(super) fn begun(&self, record: &Record, wave: usize) -> Result<(), Failure> {
         let devices = devices(record, wave);

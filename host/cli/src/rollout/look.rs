@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{context::Context, failure::Failure, hub::PAGE};
 
-/// How long an end must have stood that no step came before.
+/// How long an end must have stood that no step came before. In a wave that has ended it stood long ago.
 const STAND: Duration = Duration::from_secs(3);
 
 /// What was seen.
@@ -39,6 +39,7 @@ pub(super) struct Look {
 pub(super) struct Looker {
     ended: HashMap<usize, Rows>,
     marks: HashMap<String, Mark>,
+    once: bool,
 }
 
 /// What a job says of its devices.
@@ -56,6 +57,11 @@ struct Mark {
 }
 
 impl Looker {
+    /// Takes what is told as it stands: for one look by which nothing is decided.
+    pub(super) fn once() -> Self {
+        Looker { once: true, ..Looker::default() }
+    }
+
     /// Looks at all waves that were begun.
     pub(super) async fn look(&mut self, context: &Context<'_>, record: &Record) -> Result<Look, Failure> {
         let begun = record.progress.current().map_or(0, |current| current + 1);
@@ -102,7 +108,9 @@ impl Looker {
         let wave = twin.pointer(&tag).and_then(Value::as_u64).and_then(|wave| usize::try_from(wave).ok());
         let device = twin.get("deviceId").and_then(Value::as_str);
         let (Some(wave), Some(device)) = (wave.and_then(|wave| wave.checked_sub(1)), device) else { return };
-        let seen = self.seen(device, twin);
+        let ended = record.progress.waves.get(wave).is_some_and(|wave| wave.ended.is_some());
+        let mut seen = self.seen(device, twin);
+        seen.stood |= ended || self.once;
         let over = self.ended.contains_key(&wave);
         let forgotten;
         let row = match self.ended.get(&wave).or_else(|| running.get(&wave)) {

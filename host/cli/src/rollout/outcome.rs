@@ -196,7 +196,15 @@ fn plugin(twin: &Value, key: &str, entry: &Value) -> Outcome {
     let version = place("desired").and_then(|(_, section)| section.get("$version")?.as_u64());
     let current = told.get("av").and_then(Value::as_u64) >= version;
     match told.get("ac").and_then(Value::as_i64) {
-        Some(200) => Outcome::Completed,
+        Some(200) => match told.get("state").and_then(Value::as_str) {
+            // It is live, and the version before still waits to come back.
+            Some("probation") => Outcome::Waiting(Some("on probation".to_owned())),
+            Some("quarantined") => {
+                let trouble = told.get("trouble").map(reason).filter(|trouble| !trouble.is_empty());
+                Outcome::Failed(trouble.unwrap_or_else(|| "it is in quarantine".to_owned()))
+            }
+            _ => Outcome::Completed,
+        },
         Some(202) => Outcome::Waiting(Some(if text.is_empty() { "under way".to_owned() } else { text })),
         Some(409) if current => Outcome::RolledBack(text),
         Some(400..) if current => Outcome::Failed(text),

@@ -47,7 +47,9 @@ async fn to_the_end(context: &Context<'_>, record: &mut Record, manner: &Manner)
     if record.progress.state == State::Tagging {
         tag::tag(context, record, &display, manner.interval).await?;
     }
-    let mut looker = Looker::default();
+    // Of what is over nothing is decided any more.
+    let over = matches!(record.progress.state, State::Aborted | State::Completed);
+    let mut looker = if over { Looker::once() } else { Looker::default() };
     loop {
         record.refresh(context).await?;
         if let Some(current) = under_way(&record.progress) {

@@ -61,7 +61,7 @@ pub(super) async fn tag(
         if missing.is_empty() {
             break;
         }
-        display.say(&format!("{} devices get their wave's tag", missing.len()))?;
+        display.tagging(missing.len())?;
         write(context, &name, &missing, interval).await?;
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {

@@ -2,8 +2,15 @@
 //!
 //! Every request's token is checked as a hub would, so a test that passes has signed correctly.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "helpers of tests, each of which uses some")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "helpers of tests, each of which uses some"
+)]
 
+pub(crate) mod fleet;
 pub(crate) mod local;
 
 use std::{

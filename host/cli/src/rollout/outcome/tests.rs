@@ -150,6 +150,14 @@ fn a_plugin_is_live_when_its_acknowledgement_says_so() {
     let row = answered(40, 200);
     let told = |twin: &Value| told(&plan, twin, Some(&row), seen(false, false));
     assert_eq!(told(&twin(&entry, 200, 4)), Outcome::Completed);
+    let state = |state: &str| {
+        let mut twin = twin(&entry, 200, 4);
+        twin["properties"]["reported"]["hotshoe"]["plugins"]["acme/pump"]["state"] = json!(state);
+        told(&twin)
+    };
+    assert_eq!(state("settled"), Outcome::Completed);
+    assert_eq!(state("probation"), waiting("on probation"), "it may still go back");
+    assert_eq!(state("quarantined"), Outcome::Failed("it is in quarantine".into()));
     assert_eq!(told(&twin(&entry, 202, 4)), waiting("why"));
     assert_eq!(told(&twin(&entry, 403, 4)), Outcome::Failed("why".into()));
     assert_eq!(told(&twin(&entry, 409, 4)), Outcome::RolledBack("why".into()));
