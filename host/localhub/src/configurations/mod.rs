@@ -10,8 +10,8 @@
 //! Configurations that target the same twin are merged by their places ([`content`]): the highest priority has a place
 //! for itself, the newest one on a tie. What a configuration sets it also keeps: an operator's change of the same
 //! place has no effect while the configuration holds, and when it holds no longer, what it set goes away. Content that
-//! would make a twin too large is not set, and the twin says *Targeted* then. `modulesContent` is for Edge devices, of
-//! which there are none here: it is kept and targets nothing, and can be put on one device by
+//! would make a twin too large is not set, and the twin says *Targeted* then. `modulesContent` is for the runtime of Edge
+//! devices, which nothing here stands in for: it is kept and targets nothing, and can be put on one device by
 //! [`Hub::apply_content`](crate::hub::Hub::apply_content).
 
 mod apply;

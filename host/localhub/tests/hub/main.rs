@@ -16,6 +16,7 @@ mod images;
 mod jobs;
 mod methods;
 mod mqtt;
+mod policies;
 mod provisioning;
 mod query;
 mod rest;
