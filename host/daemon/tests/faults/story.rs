@@ -219,7 +219,7 @@ impl Story {
                     process.stop().await;
                     return self.look_at_slots().await;
                 }
-            } else if self.tracing.is_some() && began.elapsed() > STANDSTILL {
+            } else if self.tracing.is_some() && self.stands_still(began.elapsed()) {
                 // Somebody comes by and starts it anew.
                 self.outcome = Outcome::StoodStill;
                 let log = self.device.log();
@@ -232,6 +232,12 @@ impl Story {
             }
             self.order().await?;
         }
+    }
+
+    /// Whether nothing more is to be expected of a process that has run so long. One that names no fault may only be slow.
+    fn stands_still(&self, since: Duration) -> bool {
+        since > LONGEST / 2
+            || (since > STANDSTILL && self.clear(&self.device.log(), "it stands still").is_ok())
     }
 
     /// A service app that wants the update: it asks until somebody has taken the job.
