@@ -8,6 +8,7 @@ mod bench;
 mod browser;
 mod demo;
 mod guests;
+mod hub_bench;
 mod layers;
 mod qemu;
 mod soak;
@@ -32,6 +33,8 @@ enum Task {
     Test(test::Arguments),
     /// Measures what the main job costs, beside a neighbour measured in the same run.
     Bench(bench::Arguments),
+    /// Measures what ten thousand devices cost the local hub, beside mosquitto.
+    HubBench(hub_bench::Arguments),
     /// Builds the plugins and the test guests into target/guests, each with its manifest embedded.
     Guests(guests::Arguments),
     /// Reboots a real kernel under QEMU with GRUB picking the slot, and cuts the power in between.
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::run_demo(&arguments),
         Task::Test(arguments) => test::run_tests(&arguments),
         Task::Bench(arguments) => bench::run_bench(&arguments),
+        Task::HubBench(arguments) => hub_bench::run_hub_bench(&arguments),
         Task::Guests(arguments) => guests::run(&arguments),
         Task::Qemu(arguments) => qemu::run_qemu(&arguments),
         Task::Layers => layers::check(),
