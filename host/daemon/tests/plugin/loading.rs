@@ -116,7 +116,7 @@ async fn an_import_that_the_manifest_does_not_ask_for_is_refused() {
     let (_, manifest) = package::read(&guest("test-guest")).unwrap();
     let quiet = manifest.replace("flash = true", "flash = false");
     let error = stage.load(&package::embed(&guest("test-guest"), &quiet)).await.unwrap_err().to_string();
-    assert!(error.contains("imports slots of flash; its manifest does not ask for flash"), "{error}");
+    assert!(error.contains("imports slots, revert of flash; its manifest does not ask for flash"), "{error}");
 }
 
 #[tokio::test]
