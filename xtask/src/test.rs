@@ -22,11 +22,14 @@ pub(crate) struct Arguments {
     /// Leave out what needs Chromium: the tests of the local hub's page.
     #[arg(long)]
     no_browser: bool,
+    /// Only the steps with this in their names, such as `cuts` or `Azure`; what they build on must have been built.
+    #[arg(long, value_name = "WORDS")]
+    only: Option<String>,
 }
 
 /// Runs all checks; the first that fails ends it.
 pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
-    let mut steps = Steps::default();
+    let mut steps = Steps { only: arguments.only.clone().unwrap_or_default(), ran: Vec::new() };
     steps.step("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("the contract", wit::run)?;
     steps.step("layers", layers::check)?;
@@ -58,20 +61,26 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
 }
 
 /// What ran, and for how long.
-#[derive(Default)]
-struct Steps(Vec<(&'static str, Duration)>);
+struct Steps {
+    /// What the name of a step must contain.
+    only: String,
+    ran: Vec<(&'static str, Duration)>,
+}
 
 impl Steps {
     fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
+        if !name.contains(&self.only) {
+            return Ok(());
+        }
         println!("== {name}");
         let start = Instant::now();
         work().with_context(|| format!("the step \"{name}\" failed"))?;
-        self.0.push((name, start.elapsed()));
+        self.ran.push((name, start.elapsed()));
         Ok(())
     }
 
     fn print(&self) {
-        for (name, time) in &self.0 {
+        for (name, time) in &self.ran {
             println!("{:>6.1} s  {name}", time.as_secs_f64());
         }
     }

@@ -233,7 +233,7 @@ impl Update<'_> {
     async fn stage(&self, slot: String) -> Result<Next, Trouble> {
         let mut staging = self.open(&slot, 0)?;
         staging = self.fill(staging, 0).await?;
-        self.be_hasty(&slot);
+        self.be_hasty(&slot).await?;
         staging.seal(&self.image.version)?;
         self.tell("restarting", Some(&slot)).await?;
         Ok(Next::Step(Step::Booting { slot, trials: 0 }))
@@ -255,7 +255,7 @@ impl Update<'_> {
             {
                 return Ok(next);
             }
-            self.be_hasty(&slot);
+            self.be_hasty(&slot).await?;
         }
         self.tell("applying", Some(&slot)).await?;
         Ok(Next::Step(Step::Sealing { slot, anew }))
@@ -302,10 +302,18 @@ impl Update<'_> {
     }
 
     /// Arms the slot before its time, as a plugin might that was written in a hurry. Where it may, it may.
-    fn be_hasty(&self, slot: &str) {
-        if self.host.world.hasty && self.host.flash.activate(slot, self.run.id.as_str()).is_ok() {
+    async fn be_hasty(&self, slot: &str) -> Result<(), Trouble> {
+        if self.host.world.hasty && self.arm(slot).await?.is_ok() {
             self.host.machine.note(|| format!("slot {slot} is armed before its time"));
         }
+        Ok(())
+    }
+
+    /// As the host's own gate does it for a plugin: the job knows of the trial before there is one.
+    async fn arm(&self, slot: &str) -> Result<Result<(), FlashError>, Trouble> {
+        let (flash, armed, id) = (self.host.flash.clone(), slot.to_owned(), self.run.id.clone());
+        let act = self.run.handle.arm(slot, async move { flash.activate(&armed, id.as_str()) }).await;
+        act.map_err(Trouble::of_act)
     }
 
     async fn boot(&self, slot: String, trials: u32) -> Result<Next, Trouble> {
@@ -324,9 +332,7 @@ impl Update<'_> {
         if !armed {
             self.save(&Step::Booting { slot: slot.clone(), trials: trials + 1 }).await?;
         }
-        let (flash, armed, id) = (self.host.flash.clone(), slot.clone(), self.run.id.clone());
-        let act = self.run.handle.arm(&slot, async move { flash.activate(&armed, id.as_str()) }).await;
-        act.map_err(Trouble::of_act)??;
+        self.arm(&slot).await??;
         Ok(Next::End(RunEnd::Restart))
     }
 
