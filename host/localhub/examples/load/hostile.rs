@@ -23,14 +23,14 @@ const CALLS: usize = 250;
 
 type Attack = fn(Arc<Place>, usize) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Each attack, and how many connections make it (in hundredths of those asked for).
+/// Each attack, and how many connections make it: in hundredths of those asked for, one at least.
 const ATTACKS: [(&str, usize, Attack); 6] = [
     ("TCP and silence", 100, |hub, _| Box::pin(silence(hub))),
     ("TLS in drips", 100, |hub, _| Box::pin(drips(hub))),
     ("HTTP heads in drips", 25, |hub, _| Box::pin(heads(hub))),
     ("CONNECT with bad signatures", 1, |hub, number| Box::pin(signatures(hub, number))),
     ("malformed packets", 1, |hub, number| Box::pin(malformed(hub, number))),
-    ("telemetry without pause", 1, |hub, number| Box::pin(flood(hub, number))),
+    ("telemetry without pause", 0, |hub, number| Box::pin(flood(hub, number))),
 ];
 
 /// Measures all of them; gives the worst ratio of the p99 to the p99 alone.
@@ -46,7 +46,8 @@ pub(crate) async fn measure(
     for (name, share, attack) in ATTACKS {
         let mut attackers = JoinSet::new();
         for number in 0..(connections * share / 100).max(1) {
-            attackers.spawn(attack(Arc::clone(hub), number));
+            // The last devices: the neighbours call the first ones.
+            attackers.spawn(attack(Arc::clone(hub), devices.saturating_sub(number + 1)));
         }
         sleep(Duration::from_secs(2)).await;
         let beside = neighbours(hub, devices).await.at(0.99);
@@ -138,11 +139,8 @@ async fn malformed(hub: Arc<Place>, number: usize) {
     }
 }
 
-/// A device that is let in, and then sends as fast as it can.
+/// A device that is let in, and then sends as fast as it can. One, because the machine is the load's too.
 async fn flood(hub: Arc<Place>, number: usize) {
-    if number >= 2 {
-        return; // the machine is the load's too
-    }
     let login = hub.login(number);
     let topic = format!("devices/{}/messages/events/", login.client);
     if let Ok(mut device) = Device::connect(&hub.tls, hub.mqtt, &login).await {
