@@ -11,7 +11,7 @@
 //!
 //! Why the directory is synced before the first read too: a process that was killed between its rename and its sync
 //! leaves a value that is seen and that a power cut may still take back. Whoever acts on a value must be able to rely
-//! on it.
+//! on it. A sync that failed leaves the same behind, and the next read syncs first.
 //!
 //! It does not know what the values mean, and it does not cache: files are small and rare.
 
@@ -116,7 +116,7 @@ impl StateDir {
         let io = |action| move |source| StateError::Io { name: name.to_owned(), action, source };
         match self.folder.remove(name) {
             Ok(()) if planted::on(Bug::StateRemovedUnsynced) => Ok(()),
-            Ok(()) => self.folder.sync().map_err(io("flush the directory of")),
+            Ok(()) => self.sync().map_err(io("flush the directory of")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(io("remove")(error)),
         }
@@ -177,7 +177,17 @@ impl StateDir {
         if planted::on(Bug::StateWithoutFolderSync) {
             return Ok(());
         }
-        self.folder.sync().map_err(|error| ("flush the directory of", error))
+        self.sync().map_err(|error| ("flush the directory of", error))
+    }
+
+    /// Makes a changed name durable. Where that fails the change is seen, and a power cut may take it back: nobody
+    /// reads it before a later sync has gone well.
+    fn sync(&self) -> io::Result<()> {
+        let synced = self.folder.sync();
+        if synced.is_err() {
+            self.settled.store(false, Ordering::Release);
+        }
+        synced
     }
 
     fn set_aside(&self, name: &str, reason: &envelope::Unreadable) -> Result<(), StateError> {
@@ -187,7 +197,7 @@ impl StateDir {
             .find(|aside| !self.folder.has(aside))
             .unwrap_or_else(|| format!("{name}{SET_ASIDE}{SET_ASIDE_LIMIT}"));
         tracing::error!(file = name, kept_as = aside, %reason, "state file is not readable; going on without it");
-        self.folder.rename(name, &aside).and_then(|()| self.folder.sync()).map_err(|source| StateError::Io {
+        self.folder.rename(name, &aside).and_then(|()| self.sync()).map_err(|source| StateError::Io {
             name: name.to_owned(),
             action: "set aside",
             source,
