@@ -146,6 +146,8 @@ impl StateDir {
     /// Makes the names that an earlier process left durable. Their content is: it was flushed before the rename.
     fn settle(&self) -> io::Result<()> {
         if !self.settled.load(Ordering::Acquire) {
+            // Else this could hide the failure of a write that goes on beside it.
+            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             self.folder.sync()?;
             self.settled.store(true, Ordering::Release);
         }

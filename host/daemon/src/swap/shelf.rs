@@ -42,13 +42,14 @@ impl Shelf {
         Shelf { dir: Arc::new(dir) }
     }
 
-    /// Keeps a component. Durable when it returns; one that is there is left alone.
+    /// Keeps a component. Durable when it returns; of one that is there only the name is made so, which an earlier
+    /// attempt may not have come to.
     ///
     /// # Errors
     /// The disk refused; the component is then not there, or whole.
     pub fn put(&self, digest: &Digest, component: &[u8]) -> io::Result<()> {
         if self.read(digest)?.is_some() {
-            return Ok(());
+            return disk::sync_directory(&self.dir);
         }
         let name = file_name(digest);
         let temporary = format!("{name}{TEMPORARY}");
