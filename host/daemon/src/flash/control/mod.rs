@@ -13,7 +13,7 @@ mod grub;
 mod systemd_boot;
 mod u_boot;
 
-use std::{cell::Cell, fmt::Debug};
+use std::fmt::Debug;
 
 use hotshoe_core::{
     planted::{self, Bug},
@@ -70,20 +70,30 @@ pub(super) struct Boot {
     /// Whether the last write failed, so that what a read returns may be gone after a power cut.
     doubtful: bool,
     /// Whether what an earlier process left was made durable.
-    settled: Cell<bool>,
+    settled: bool,
 }
 
 impl Boot {
     pub(super) fn new(control: Box<dyn BootControl>, told: Option<String>, first: &str) -> Self {
-        Self { control, told, first: first.to_owned(), doubtful: false, settled: Cell::new(false) }
+        Self { control, told, first: first.to_owned(), doubtful: false, settled: false }
     }
 
-    /// The record as it is true now. [`FlashError::Unknown`] where it is not known which slot runs.
-    pub(super) fn record(&self) -> Result<BootRecord, FlashError> {
-        if !self.settled.get() {
+    /// The record as it is true now, and would be after a power cut: where the last write failed, what it left is
+    /// written again first. [`FlashError::Unknown`] where it is not known which slot runs.
+    pub(super) fn record(&mut self) -> Result<BootRecord, FlashError> {
+        if !self.settled {
             self.control.settle()?;
-            self.settled.set(true);
+            self.settled = true;
         }
+        let mut record = self.read()?;
+        if self.doubtful {
+            record.sequence = record.sequence.saturating_add(1);
+            self.write(&record)?;
+        }
+        Ok(record)
+    }
+
+    fn read(&self) -> Result<BootRecord, FlashError> {
         match (self.control.read()?, &self.told) {
             (Memory::Record(record), Some(told)) => Ok(record.with_running(told)),
             (Memory::Record(record), None) if !record.running.is_empty() => Ok(record),
@@ -102,14 +112,10 @@ impl Boot {
     /// Applies an event and makes the outcome durable before it returns.
     pub(super) fn apply(&mut self, event: Event<'_>) -> Result<BootRecord, FlashError> {
         let record = self.record()?;
-        let mut next = record.after(event)?;
-        if next == record && !self.doubtful {
-            return Ok(next);
+        let next = record.after(event)?;
+        if next != record {
+            self.write(&next)?;
         }
-        if next == record {
-            next.sequence = next.sequence.saturating_add(1);
-        }
-        self.write(&next)?;
         Ok(next)
     }
 
@@ -149,3 +155,6 @@ impl Boot {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

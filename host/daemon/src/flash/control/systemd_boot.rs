@@ -76,6 +76,7 @@ impl BootControl for SystemdBoot {
             let action = format!("rename the boot entry {from} to {to}");
             self.rename(&from, &to).map_err(FlashError::io(action))?;
         }
-        Ok(())
+        // Also where there was nothing to rename: the names may be those of an attempt that could not flush them.
+        self.settle()
     }
 }
