@@ -31,10 +31,10 @@ pub(crate) use device::{
     Create, DeviceCommand, Export, Import, ImportMode, KeyChoice, List, Of, Proof, Regenerate, Status,
     Update as DeviceUpdate,
 };
-pub(crate) use firmware::{FirmwareCommand, Update};
+pub(crate) use firmware::{FirmwareCommand, Image, Update};
 pub(crate) use hub::{HubCommand, HubJobCommand, Monitor};
 pub(crate) use job::JobCommand;
-pub(crate) use method::{Invoke, MethodCommand};
+pub(crate) use method::{Invoke, MethodCommand, Patience};
 pub(crate) use plugin::{Install, Logs, Metrics, PluginCommand};
 pub(crate) use profiles::{Login, Logout, ProfilesCommand};
 pub(crate) use query::Query;

@@ -8,12 +8,11 @@ mod follow;
 
 use std::time::Duration;
 
-use hotshoe_core::digest::Digest;
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
 use crate::{
-    args::{FirmwareCommand, Update},
+    args::{FirmwareCommand, Image, Update},
     context::Context,
     failure::{Exit, Failure},
     hub::{Answer, Call, Of},
@@ -41,9 +40,9 @@ async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
     let call = Call {
         of: Of::device(device),
         name: METHOD,
-        payload: payload(&update.uri, update.digest.as_ref(), update.size, update.version.as_deref()),
-        timeout: update.response_timeout,
-        connect_timeout: update.connect_timeout,
+        payload: payload(&update.uri, &update.image),
+        timeout: update.patience.response_timeout,
+        connect_timeout: update.patience.connect_timeout,
     };
     let answer = context.hub.invoke(call).await?;
     if !context.output.json() {
@@ -57,16 +56,16 @@ async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
 }
 
 /// The method's payload: what the tutorial sends, and what vouches for the image beside it.
-pub(crate) fn payload(uri: &str, digest: Option<&Digest>, size: Option<u64>, version: Option<&str>) -> Value {
+pub(crate) fn payload(uri: &str, image: &Image) -> Value {
     let mut payload = Map::new();
     payload.insert("fwPackageUri".to_owned(), json!(uri));
-    if let Some(digest) = digest {
+    if let Some(digest) = &image.digest {
         payload.insert("digest".to_owned(), json!(digest.to_string()));
     }
-    if let Some(size) = size {
+    if let Some(size) = image.size {
         payload.insert("size".to_owned(), json!(size));
     }
-    if let Some(version) = version {
+    if let Some(version) = &image.version {
         payload.insert("version".to_owned(), json!(version));
     }
     Value::Object(payload)
@@ -157,9 +156,11 @@ mod tests {
     fn the_payload_is_the_tutorials_with_what_vouches_beside_it() {
         let digest = format!("sha256:{}", "0".repeat(64));
         let uri = "https://h/a.img";
-        assert_eq!(payload(uri, None, None, None), json!({ "fwPackageUri": uri }));
+        let mut image = Image { digest: None, size: None, version: None };
+        assert_eq!(payload(uri, &image), json!({ "fwPackageUri": uri }));
+        image = Image { digest: digest.parse().ok(), size: Some(7), version: Some("2.0".to_owned()) };
         assert_eq!(
-            payload(uri, digest.parse().as_ref().ok(), Some(7), Some("2.0")),
+            payload(uri, &image),
             json!({"fwPackageUri": uri, "digest": digest, "size": 7, "version": "2.0"})
         );
     }

@@ -3,11 +3,7 @@
 use clap::{Args, Subcommand};
 use hotshoe_core::digest::Digest;
 
-use super::{
-    FirmwareRollout, device_id,
-    method::{connect_timeout, response_timeout},
-    seconds,
-};
+use super::{FirmwareRollout, Patience, device_id, seconds};
 
 /// What to do with firmware.
 #[derive(Subcommand, Debug)]
@@ -38,15 +34,9 @@ end (run the same command again, or `hotshoe rollout resume`); else as `hotshoe 
     Rollout(Box<FirmwareRollout>),
 }
 
-/// What to update, and with what.
+/// What is known of an image beside where it is.
 #[derive(Args, Debug)]
-pub(crate) struct Update {
-    /// The device's id
-    #[arg(value_parser = device_id)]
-    pub(crate) device: String,
-    /// Where the device fetches the image: an https URL
-    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
-    pub(crate) uri: String,
+pub(crate) struct Image {
     /// What the image must hash to: sha256:<64 hex> or blake3:<64 hex>
     #[arg(long)]
     pub(crate) digest: Option<Digest>,
@@ -56,13 +46,22 @@ pub(crate) struct Update {
     /// The version of the image
     #[arg(long)]
     pub(crate) version: Option<String>,
+}
+
+/// What to update, and with what.
+#[derive(Args, Debug)]
+pub(crate) struct Update {
+    /// The device's id
+    #[arg(value_parser = device_id)]
+    pub(crate) device: String,
+    /// Where the device fetches the image: an https URL
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub(crate) uri: String,
+    #[command(flatten)]
+    pub(crate) image: Image,
     /// How long to follow the update
     #[arg(long, default_value = "60m", value_parser = seconds, value_name = "TIME")]
     pub(crate) timeout: u64,
-    /// How long the device may take to answer the call, 5s to 300s
-    #[arg(long, default_value = "30s", value_parser = response_timeout, value_name = "TIME")]
-    pub(crate) response_timeout: u64,
-    /// How long to wait for a device that is not connected, 0 to 300s
-    #[arg(long, default_value = "0s", value_parser = connect_timeout, value_name = "TIME")]
-    pub(crate) connect_timeout: u64,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
 }

@@ -38,15 +38,26 @@ pub(crate) struct Invoke {
     pub(crate) repeat: Option<u32>,
 }
 
+/// How long the call that begins an update may take.
+#[derive(Args, Debug)]
+pub(crate) struct Patience {
+    /// How long a device may take to answer the call, 5s to 300s
+    #[arg(long, default_value = "30s", value_parser = response_timeout, value_name = "TIME")]
+    pub(crate) response_timeout: u64,
+    /// How long to wait for a device that is not connected, 0 to 300s
+    #[arg(long, default_value = "0s", value_parser = connect_timeout, value_name = "TIME")]
+    pub(crate) connect_timeout: u64,
+}
+
 /// The hub takes 5 to 300 seconds.
-pub(super) fn response_timeout(text: &str) -> Result<u64, String> {
+fn response_timeout(text: &str) -> Result<u64, String> {
     seconds(text).and_then(|time| {
         if (5..=300).contains(&time) { Ok(time) } else { Err("the hub takes 5s to 300s".to_owned()) }
     })
 }
 
 /// The hub takes 0 to 300 seconds.
-pub(super) fn connect_timeout(text: &str) -> Result<u64, String> {
+fn connect_timeout(text: &str) -> Result<u64, String> {
     seconds(text)
         .and_then(|time| if time <= 300 { Ok(time) } else { Err("the hub takes 0 to 300s".to_owned()) })
 }

@@ -6,10 +6,7 @@ use clap::{Args, Subcommand};
 use hotshoe_core::{digest::Digest, manifest::PluginName};
 use semver::Version;
 
-use super::{
-    method::{connect_timeout, response_timeout},
-    seconds,
-};
+use super::{Image, Patience, seconds};
 use crate::rollout::{Name, Percent};
 
 /// What to do with rollouts that there are.
@@ -112,21 +109,10 @@ pub(crate) struct FirmwareRollout {
     /// Where the devices fetch the image: an https URL
     #[arg(long, value_parser = clap::builder::NonEmptyStringValueParser::new())]
     pub(crate) uri: String,
-    /// What the image must hash to: sha256:<64 hex> or blake3:<64 hex>
-    #[arg(long)]
-    pub(crate) digest: Option<Digest>,
-    /// How many bytes the image must have
-    #[arg(long, value_name = "BYTES")]
-    pub(crate) size: Option<u64>,
-    /// The version of the image
-    #[arg(long)]
-    pub(crate) version: Option<String>,
-    /// How long a device may take to answer the call, 5s to 300s
-    #[arg(long, default_value = "30s", value_parser = response_timeout, value_name = "TIME")]
-    pub(crate) response_timeout: u64,
-    /// How long to wait for a device that is not connected, 0 to 300s
-    #[arg(long, default_value = "0s", value_parser = connect_timeout, value_name = "TIME")]
-    pub(crate) connect_timeout: u64,
+    #[command(flatten)]
+    pub(crate) image: Image,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
     #[command(flatten)]
     pub(crate) pace: Pace,
 }

@@ -43,11 +43,11 @@ pub(crate) async fn run(context: &Context<'_>, command: &RolloutCommand) -> Resu
 
 /// Begins a rollout of an image, or goes on with it.
 pub(crate) async fn firmware(context: &Context<'_>, rollout: &FirmwareRollout) -> Result<(), Failure> {
-    let FirmwareRollout { uri, digest, size, version, response_timeout, connect_timeout, pace } = rollout;
+    let FirmwareRollout { uri, image, patience, pace } = rollout;
     let what = What::Firmware {
-        payload: crate::firmware::payload(uri, digest.as_ref(), *size, version.as_deref()),
-        response_timeout: *response_timeout,
-        connect_timeout: *connect_timeout,
+        payload: crate::firmware::payload(uri, image),
+        response_timeout: patience.response_timeout,
+        connect_timeout: patience.connect_timeout,
     };
     begin(context, what, pace).await
 }
