@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::{
     azure, browser, guests, layers,
@@ -29,7 +29,8 @@ pub(crate) struct Arguments {
 
 /// Runs all checks; the first that fails ends it.
 pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
-    let mut steps = Steps { only: arguments.only.clone().unwrap_or_default(), ran: Vec::new() };
+    let only = arguments.only.as_deref().unwrap_or_default().to_lowercase();
+    let mut steps = Steps { only, ran: Vec::new() };
     steps.step("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("the contract", wit::run)?;
     steps.step("layers", layers::check)?;
@@ -46,8 +47,8 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
         steps.step("a browser", browser::prepare)?;
         tests.env("HOTSHOE_BROWSER", "required");
     }
-    steps.step("tests", || run(&mut tests))?;
-    if !arguments.no_browser {
+    let ran = steps.step("tests", || run(&mut tests))?;
+    if ran && !arguments.no_browser {
         println!("pictures of the local hub's page are in {}", target().join("screenshots").display());
     }
     steps.step("power cuts", torture::short)?;
@@ -56,32 +57,33 @@ pub(crate) fn run_tests(arguments: &Arguments) -> Result<()> {
     } else {
         steps.step("the official Azure libraries", azure::check)?;
     }
-    steps.print();
-    Ok(())
+    steps.print()
 }
 
 /// What ran, and for how long.
 struct Steps {
-    /// What the name of a step must contain.
+    /// What the name of a step must contain, in small letters.
     only: String,
     ran: Vec<(&'static str, Duration)>,
 }
 
 impl Steps {
-    fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<()> {
-        if !name.contains(&self.only) {
-            return Ok(());
+    fn step(&mut self, name: &'static str, work: impl FnOnce() -> Result<()>) -> Result<bool> {
+        if !name.to_lowercase().contains(&self.only) {
+            return Ok(false);
         }
         println!("== {name}");
         let start = Instant::now();
         work().with_context(|| format!("the step \"{name}\" failed"))?;
         self.ran.push((name, start.elapsed()));
-        Ok(())
+        Ok(true)
     }
 
-    fn print(&self) {
+    fn print(&self) -> Result<()> {
+        ensure!(!self.ran.is_empty(), "no step has {:?} in its name", self.only);
         for (name, time) in &self.ran {
             println!("{:>6.1} s  {name}", time.as_secs_f64());
         }
+        Ok(())
     }
 }
