@@ -49,7 +49,7 @@ bugs! {
     // The boot record.
     BootOneCopy: "the boot record is always written to the same copy",
     BootWithoutSync: "the boot record is acknowledged without a sync",
-    BootOldestCopy: "the older of two valid boot records counts",
+    BootWrittenOnce: "the boot record is written to one copy, and the other one says what was before",
     BootWithoutChecksum: "a boot record is believed without its checksum",
     BootFailureForgotten: "a boot record whose write failed is believed by the next reader",
     BootErrorSwallowed: "a boot record that could not be written counts as written",

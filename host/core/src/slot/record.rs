@@ -1,8 +1,9 @@
 //! A boot record's bytes: one disk sector, checked by a CRC, kept in two copies.
 //!
 //! Why two copies and in turn: the copy that counts is never the one being written, so a cut in the middle of a
-//! write, torn or not, leaves the other one whole. The newer valid one wins. Why 512 bytes: the unit that even old
-//! disks write at once. Why not JSON: a boot loader written in C must be able to read it.
+//! write, torn or not, leaves the other one whole. The newer valid one wins. The host writes the same to both, one after
+//! the other. Why 512 bytes: the unit that even old disks write at once. Why not JSON: a boot loader written in C must be
+//! able to read it.
 //!
 //! Layout, little endian: magic `HSBOOT`, format `u16` = 1, sequence `u64`, tries `u8`, then three names (good,
 //! running, trial; the last one empty without a trial), each `u8` length and that many bytes; zeros; CRC-32 (IEEE)
@@ -46,9 +47,6 @@ pub fn copy_for(sequence: u64) -> usize {
 /// The newest valid record among the copies; `None` if no copy is valid.
 pub fn newest<'a>(copies: impl IntoIterator<Item = &'a [u8]>) -> Option<BootRecord> {
     let valid = copies.into_iter().filter_map(|copy| decode(copy).ok());
-    if planted::on(Bug::BootOldestCopy) {
-        return valid.min_by_key(|record| record.sequence);
-    }
     valid.max_by_key(|record| record.sequence)
 }
 
