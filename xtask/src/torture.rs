@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// How many power cuts to simulate, at least.
     #[arg(long, default_value_t = 1_000_000)]
     cuts: u64,
+    /// Which lives are simulated, of all that chance makes different.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
     /// How many times to cut the power of a real ext4.
     #[arg(long, default_value_t = 200)]
     ext4_cuts: u32,
@@ -51,7 +54,10 @@ pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
         println!("== {level:?}");
         let start = Instant::now();
         let result = match level {
-            Level::Simulator => simulator(&["run", "--cuts", &arguments.cuts.to_string()]),
+            Level::Simulator => {
+                let (cuts, seed) = (arguments.cuts.to_string(), arguments.seed.to_string());
+                simulator(&["run", "--cuts", &cuts, "--seed", &seed])
+            }
             Level::Planted => planted(),
             Level::Calls => calls(),
             Level::Ext4 => simulator(&["ext4", "--cuts", &arguments.ext4_cuts.to_string()]),

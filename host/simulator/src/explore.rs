@@ -31,7 +31,16 @@ pub struct Effort {
     pub second: u32,
     /// End at so many violations.
     pub enough: usize,
+    /// Which lives, of all those that chance makes different: another number, other lives.
+    pub seed: u64,
 }
+
+/// From how many ways a seed chooses where to begin.
+const WAYS: u64 = 1_000_000;
+/// In one of how many recoveries an operation fails as well.
+const FAULTY: u64 = 4;
+/// How many operations after a fault are soon.
+const SOON: usize = 12;
 
 /// Who is told how many cuts were made, from any thread.
 pub type Told<'a> = &'a (dyn Fn(u64) + Sync);
@@ -75,12 +84,23 @@ enum Root {
     Fault { at: u64, fault: Fault },
 }
 
+impl Root {
+    fn is_random(self) -> bool {
+        match self {
+            Root::Cut { loss, .. } => loss.is_random(),
+            Root::Fault { fault, .. } => fault.is_random(),
+        }
+    }
+}
+
 struct Explorer<'a> {
     world: Arc<World>,
     begin: State,
     moments: Vec<Moment>,
     roots: Vec<Root>,
     effort: Effort,
+    /// The way of the first round.
+    first: u64,
     told: Told<'a>,
     lives: AtomicU64,
     cuts: AtomicU64,
@@ -96,10 +116,10 @@ pub fn explore(world: &Arc<World>, effort: Effort, told: Told<'_>) -> Report {
     watch_for_panics();
     let start = Instant::now();
     let explorer = Explorer::new(world, effort, told);
-    let mut way = 0;
+    let mut number = 0;
     while !explorer.full.load(Relaxed) && explorer.cuts.load(Relaxed) < effort.cuts {
-        explorer.round(way);
-        way += 1;
+        explorer.round(number);
+        number += 1;
     }
     explorer.report(start.elapsed())
 }
@@ -107,7 +127,7 @@ pub fn explore(world: &Arc<World>, effort: Effort, told: Told<'_>) -> Report {
 /// Looks for one life that goes wrong, in all these worlds in turn, as many lives in all; how many it took.
 pub fn hunt(worlds: &[Arc<World>], lives: u64, threads: usize) -> (Option<Violation>, u64) {
     watch_for_panics();
-    let effort = Effort { cuts: u64::MAX, threads, second: 2, enough: 1 };
+    let effort = Effort { cuts: u64::MAX, threads, second: 2, enough: 1, seed: 0 };
     let explorers: Vec<_> = worlds.iter().map(|world| Explorer::new(world, effort, &|_| ())).collect();
     let next = AtomicU64::new(0);
     let lived = || explorers.iter().map(|explorer| explorer.lives.load(Relaxed)).sum::<u64>();
@@ -143,6 +163,7 @@ impl<'a> Explorer<'a> {
             begin,
             moments: whole.lived.moments,
             effort,
+            first: if effort.seed == 0 { 0 } else { Random::new(effort.seed).below(WAYS) },
             told,
             lives: AtomicU64::new(1),
             cuts: AtomicU64::new(0),
@@ -170,16 +191,16 @@ impl<'a> Explorer<'a> {
         }
     }
 
-    fn round(&self, way: u64) {
+    fn round(&self, number: u64) {
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
             for _ in 0..self.effort.threads {
                 scope.spawn(|| {
                     while !self.full.load(Relaxed)
-                        && (way == 0 || self.cuts.load(Relaxed) < self.effort.cuts)
+                        && (number == 0 || self.cuts.load(Relaxed) < self.effort.cuts)
                         && let Some(root) = self.roots.get(next.fetch_add(1, Relaxed))
                     {
-                        self.root(*root, way);
+                        self.root(*root, number);
                     }
                 });
             }
@@ -195,34 +216,36 @@ impl<'a> Explorer<'a> {
     }
 
     /// Whether this many cuts leave some for recoveries, this time. Each root that is gone on with costs six more.
-    fn goes_on(&self, way: u64, random: &mut Random) -> bool {
+    fn goes_on(&self, round: u64, random: &mut Random) -> bool {
         let first = self.moments.len() as u64 * Loss::ALL.len() as u64;
         let deeper = self.effort.cuts.saturating_sub(first);
-        way > 0 || random.below(self.roots.len() as u64 * 6) < deeper
+        round > 0 || random.below(self.roots.len() as u64 * 6) < deeper
     }
 
-    fn root(&self, root: Root, way: u64) {
+    fn root(&self, root: Root, round: u64) {
         let seed = Seed::of(self.world.name);
+        let way = self.first.saturating_add(round);
         let mut random = Random::of(&format!("{root:?} {way}"));
-        let depth = if self.goes_on(way, &mut random) { 2 } else { 0 };
+        let depth = if self.goes_on(round, &mut random) { 2 } else { 0 };
+        // The same again is no other life; what is cut in its recovery is.
+        let step = |step: Step| if step.is_random() { step } else { step.in_way(0) };
+        let new = round == 0 || root.is_random();
         match root {
             Root::Cut { moment, loss } => {
                 let Some(moment) = self.moments.get(moment) else { return };
-                // The same cut again is no other cut; what is cut in its recovery is.
-                let seed =
-                    seed.then(Step::Cut { at: moment.at, loss, way: if loss.is_random() { way } else { 0 } });
-                let new = way == 0 || loss.is_random();
+                let seed = seed.then(step(Step::Cut { at: moment.at, loss, way }));
                 self.go(cut(moment, &seed), &seed, depth, new, &mut random);
             }
             Root::Fault { at, fault } => {
-                let seed = seed.then(Step::Fault { at, fault });
-                self.go(self.begin.clone(), &seed, depth, way == 0, &mut random);
+                let seed = seed.then(step(Step::Fault { at, fault, way }));
+                self.go(self.begin.clone(), &seed, depth, new, &mut random);
             }
         }
     }
 
     /// Lives on, and cuts what is lived then, so many times one in the other.
     fn go(&self, state: State, seed: &Seed, depth: u32, new: bool, random: &mut Random) {
+        let begin = (depth > 0).then(|| state.clone());
         let outcome = stretch(state, seed, if depth > 0 { Keep::Moments } else { Keep::Nothing });
         if new {
             self.lives.fetch_add(1, Relaxed);
@@ -239,13 +262,21 @@ impl<'a> Explorer<'a> {
             self.boots.fetch_max(u64::from(outcome.lived.state.boots), Relaxed);
             self.wrong(seed, outcome.violations);
         }
-        if depth == 0 || matches!(seed.steps.last(), Some(Step::Fault { .. })) && outcome.lived.fired == 0 {
+        let faulty = matches!(seed.steps.last(), Some(Step::Fault { .. }));
+        if depth == 0 || faulty && outcome.lived.fired == 0 {
             return;
+        }
+        if let Some(begin) = begin.filter(|_| !faulty && random.one_in(FAULTY)) {
+            let fault =
+                Fault::ALL.get(random.below(Fault::ALL.len() as u64) as usize).copied().unwrap_or(Fault::Io);
+            let last = if fault == Fault::Read { outcome.lived.reads } else { outcome.lived.ops };
+            let at = random.below(last) + 1;
+            let way = if fault.is_random() { random.below(1000) } else { 0 };
+            self.go(begin, &seed.then(Step::Fault { at, fault, way }), depth - 1, true, random);
         }
         let times = if depth > 1 { self.effort.second } else { 1 };
         for _ in 0..times {
-            let moments = &outcome.lived.moments;
-            let Some(moment) = moments.get(random.below(moments.len() as u64) as usize) else { return };
+            let Some(moment) = next(&outcome.lived.moments, seed, random) else { return };
             let loss =
                 Loss::ALL.get(random.below(Loss::ALL.len() as u64) as usize).copied().unwrap_or(Loss::Some);
             let way = if loss.is_random() { random.below(1000) } else { 0 };
@@ -264,6 +295,20 @@ impl<'a> Explorer<'a> {
             self.full.store(true, Relaxed);
         }
     }
+}
+
+/// Where to cut what was lived: anywhere, and after a fault often soon, when what it has broken is put right.
+fn next<'a>(moments: &'a [Moment], seed: &Seed, random: &mut Random) -> Option<&'a Moment> {
+    let moments = match seed.steps.last() {
+        Some(Step::Fault { at, fault, .. }) if *fault != Fault::Read => {
+            let after = moments.partition_point(|moment| moment.at <= *at);
+            let moments = moments.get(after..).unwrap_or_default();
+            let soon = if random.one_in(2) { moments.len().min(SOON) } else { moments.len() };
+            moments.get(..soon).unwrap_or_default()
+        }
+        _ => moments,
+    };
+    moments.get(random.below(moments.len() as u64) as usize)
 }
 
 /// Each operation in each way, each operation and read made to fail; in an order of the world's own.

@@ -193,10 +193,10 @@ impl Machine {
                 }
                 let fresh = file.filter(|file| !state.disk.file(*file).is_settled());
                 let done = perform(&mut state.disk);
-                if let (Some(Step::Fault { fault: Fault::Rot, .. }), Some(file)) = (step, fresh) {
+                if let (Some(Step::Fault { fault: Fault::Rot, way, .. }), Some(file)) = (step, fresh) {
                     stretch.fired += 1;
-                    let State { disk, random, .. } = state;
-                    disk.file_mut(file).rot(random);
+                    let mut chance = Random::of(&format!("{} {way}", state.random.bits()));
+                    state.disk.file_mut(file).rot(&mut chance);
                 }
                 done
             }
@@ -249,7 +249,7 @@ impl Stretch {
         self.plan.iter().copied().find(|step| match step {
             // A cut is taken from the moments that were recorded.
             Step::Cut { .. } => false,
-            Step::Fault { at: wanted, fault } => (*fault == Fault::Read) == reading && *wanted == at,
+            Step::Fault { at: wanted, fault, .. } => (*fault == Fault::Read) == reading && *wanted == at,
         })
     }
 

@@ -35,11 +35,18 @@ enum Command {
         /// How many violations are enough to leave a world.
         #[arg(long, default_value_t = 20)]
         enough: usize,
+        /// Which lives are lived, of all that chance makes different.
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
     },
     /// Tells one life again, each operation of it.
     Replay {
         /// Its seed, such as `plain/57.torn.3/12.none.0`.
         seed: String,
+        /// With this bug planted.
+        #[cfg(feature = "planted")]
+        #[arg(long)]
+        bug: Option<String>,
     },
     /// Lists the worlds.
     Worlds,
@@ -51,6 +58,9 @@ enum Command {
         /// How many lives are lived at most until one goes wrong.
         #[arg(long, default_value_t = 150_000)]
         lives: u64,
+        /// Look for it around this life first, not around the one that is known.
+        #[arg(long)]
+        near: Option<String>,
         /// How many threads.
         #[arg(long, default_value_t = 2)]
         threads: usize,
@@ -78,16 +88,24 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
-        Command::Run { cuts, world, threads, enough } => run(cuts, world.as_deref(), threads, enough),
+        Command::Run { cuts, world, threads, enough, seed } => {
+            run(world.as_deref(), Effort { cuts, threads, second: 2, enough, seed })
+        }
+        #[cfg(not(feature = "planted"))]
         Command::Replay { seed } => tell(&seed),
+        #[cfg(feature = "planted")]
+        Command::Replay { seed, bug } => {
+            bug.map_or(Ok(()), |bug| planted::plant(&bug)).and_then(|()| tell(&seed))
+        }
         Command::Worlds => {
             world::all().iter().for_each(|world| println!("{:<14} {}", world.name, world.words));
             Ok(true)
         }
         #[cfg(feature = "planted")]
-        Command::Planted { bugs, lives, threads } => {
-            planted::run(&bugs, lives, threads, &mut |line| println!("{line}"))
-        }
+        Command::Planted { bugs, lives, near, threads } => near
+            .map(|seed| seed.parse())
+            .transpose()
+            .and_then(|near| planted::run(&bugs, near, lives, threads, &mut |line| println!("{line}"))),
         Command::Ext4 { cuts, control } => ext4(cuts, control).map_err(|error| format!("{error:#}")),
         Command::Fleet(options) => fleet::run(*options).map_err(|error| format!("{error:#}")),
         Command::Write { care, folder } => Care::of(&care)
@@ -125,7 +143,8 @@ fn known() -> Result<bool, String> {
     Ok(well)
 }
 
-fn run(cuts: u64, only: Option<&str>, threads: usize, enough: usize) -> Result<bool, String> {
+fn run(only: Option<&str>, effort: Effort) -> Result<bool, String> {
+    let Effort { cuts, seed, .. } = effort;
     let worlds: Vec<Arc<World>> = match only {
         Some(name) => vec![find(name)?],
         None => world::all(),
@@ -135,7 +154,7 @@ fn run(cuts: u64, only: Option<&str>, threads: usize, enough: usize) -> Result<b
     let progress = Progress::new(cuts);
     for world in &worlds {
         let each = cuts * world.share() / shares.max(1) + 1;
-        let effort = Effort { cuts: each, threads, second: 2, enough };
+        let effort = Effort { cuts: each, ..effort };
         if world.lying {
             // It must go wrong, and how often is of no interest.
             let report = explore(world, Effort { cuts: 1, enough: 20, ..effort }, &|_| ());
@@ -156,7 +175,7 @@ fn run(cuts: u64, only: Option<&str>, threads: usize, enough: usize) -> Result<b
             println!("  VIOLATION {}\n    {}", violation.seed, violation.words);
         }
     }
-    println!("{progress}: {}", if well { "all well" } else { "NOT WELL" });
+    println!("seed {seed}, {progress}: {}", if well { "all well" } else { "NOT WELL" });
     Ok(well)
 }
 

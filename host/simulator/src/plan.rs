@@ -11,8 +11,8 @@ use crate::disk::Loss;
 /// What may go wrong with one operation without the power going.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// An input/output error. A write may be there in part; what a sync was to write is lost, and a sync that is
-    /// repeated says that all is well.
+    /// An input/output error. A write may be there in part; what a sync was to write is lost, all of it or a part, and a
+    /// sync that is repeated says that all is well.
     Io,
     /// A full disk, found out by a write, by making a file, or only by a sync.
     Full,
@@ -25,6 +25,11 @@ pub enum Fault {
 impl Fault {
     /// All of them.
     pub const ALL: [Fault; 4] = [Fault::Io, Fault::Full, Fault::Rot, Fault::Read];
+
+    /// Whether another number gives another outcome.
+    pub fn is_random(self) -> bool {
+        self == Fault::Rot
+    }
 
     fn word(self) -> &'static str {
         match self {
@@ -54,7 +59,36 @@ pub enum Step {
         at: u64,
         /// How.
         fault: Fault,
+        /// Which of the ways to do so, where there are several.
+        way: u64,
     },
+}
+
+impl Step {
+    /// Whether another number gives another outcome.
+    pub fn is_random(self) -> bool {
+        match self {
+            Step::Cut { loss, .. } => loss.is_random(),
+            Step::Fault { fault, .. } => fault.is_random(),
+        }
+    }
+
+    /// The same in another way.
+    pub fn in_way(self, way: u64) -> Step {
+        match self {
+            Step::Cut { at, loss, .. } => Step::Cut { at, loss, way },
+            Step::Fault { at, fault, .. } => Step::Fault { at, fault, way },
+        }
+    }
+
+    /// The same so many operations later; `None` where that is before the first one.
+    pub fn later(self, by: i64) -> Option<Step> {
+        let place = |at: u64| at.checked_add_signed(by).filter(|at| *at > 0);
+        Some(match self {
+            Step::Cut { at, loss, way } => Step::Cut { at: place(at)?, loss, way },
+            Step::Fault { at, fault, way } => Step::Fault { at: place(at)?, fault, way },
+        })
+    }
 }
 
 /// A life: a world and what goes wrong in it.
@@ -96,7 +130,8 @@ impl fmt::Display for Seed {
         for step in &self.steps {
             match step {
                 Step::Cut { at, loss, way } => write!(out, "/{at}.{}.{way}", loss.word())?,
-                Step::Fault { at, fault } => write!(out, "/{at}.{}", fault.word())?,
+                Step::Fault { at, fault, way: 0 } => write!(out, "/{at}.{}", fault.word())?,
+                Step::Fault { at, fault, way } => write!(out, "/{at}.{}.{way}", fault.word())?,
             }
         }
         Ok(())
@@ -124,7 +159,12 @@ fn step(word: &str) -> Option<Step> {
     let kind = parts.next()?;
     let step = match Loss::ALL.into_iter().find(|loss| loss.word() == kind) {
         Some(loss) => Step::Cut { at, loss, way: parts.next()?.parse().ok()? },
-        None => Step::Fault { at, fault: Fault::ALL.into_iter().find(|fault| fault.word() == kind)? },
+        None => {
+            let fault = Fault::ALL.into_iter().find(|fault| fault.word() == kind)?;
+            let way =
+                if fault.is_random() { parts.next().map_or(Some(0), |way| way.parse().ok())? } else { 0 };
+            Step::Fault { at, fault, way }
+        }
     };
     parts.next().is_none().then_some(step)
 }
@@ -135,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_seed_comes_back_as_it_went() {
-        for text in ["plain", "plain/57.torn.3/12.none.0", "two/9.eio/3.read/70.kill.0"] {
+        for text in ["plain", "plain/57.torn.3/12.none.0", "two/9.eio/3.read/70.kill.0", "two/9.rot/8.rot.7"]
+        {
             assert_eq!(text.parse::<Seed>().unwrap().to_string(), text);
         }
         for text in ["plain/x", "plain/1.torn", "plain/1.eio.3", "plain/1.what.0", "plain/"] {

@@ -1,12 +1,12 @@
 //! Bugs that are planted in the device's code, one after the other: each must be caught.
 //!
 //! `planted.txt` keeps for each bug a life in which it was caught. That one is lived first, which takes a moment; where it
-//! does not lead there any more (a seed counts operations, and the code under it changes) one is looked for in all
-//! worlds. A bug that the table knows must be caught.
+//! does not lead there any more (a seed counts operations, and the code under it changes) lives around it are tried, and
+//! then one is looked for in all worlds. A bug that the table knows must be caught.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use hotshoe_core::planted::{Bug, plant};
+use hotshoe_core::planted::{self, Bug};
 
 use crate::{
     explore::{Violation, hunt},
@@ -17,6 +17,11 @@ use crate::{
 
 /// How many must be caught in any case.
 const LEAST: usize = 40;
+
+/// How many other ways of the last step of a known life are tried.
+const WAYS: u64 = 400;
+/// How far a step of a known life is moved.
+const AROUND: i64 = 12;
 
 const TABLE: &str = include_str!("../planted.txt");
 
@@ -43,6 +48,26 @@ fn table() -> Result<BTreeMap<&'static str, Seed>, String> {
         .collect()
 }
 
+/// Lives like this one: with one of its steps a little earlier or later, and its last one in other ways.
+fn around(seed: &Seed) -> impl Iterator<Item = Seed> + '_ {
+    let moved = (0..seed.steps.len()).flat_map(move |number| {
+        let by = (1..=AROUND).flat_map(|by| [by, -by]);
+        by.filter_map(move |by| {
+            let mut other = seed.clone();
+            let step = other.steps.get_mut(number)?;
+            *step = step.later(by)?;
+            Some(other)
+        })
+    });
+    let last = seed.steps.last().filter(|step| step.is_random());
+    let ways = last.into_iter().flat_map(move |step| {
+        let mut before = seed.clone();
+        before.steps.pop();
+        (0..WAYS).map(move |way| before.then(step.in_way(way)))
+    });
+    moved.chain(ways)
+}
+
 /// Plants a bug and looks whether anything goes wrong, in so many lives.
 fn caught(
     bug: Bug,
@@ -51,17 +76,20 @@ fn caught(
     lives: u64,
     threads: usize,
 ) -> Option<Caught> {
-    plant(Some(bug));
+    planted::plant(Some(bug));
     let again = known.and_then(|seed| {
         let world = worlds.iter().find(|world| world.name == seed.world)?;
-        let words = replay(world, seed, &mut |_| ()).ok()?.into_iter().next()?;
-        Some(Caught { seed: seed.clone(), words, lives: None })
+        let mut lived = std::iter::once(seed.clone()).chain(around(seed)).enumerate();
+        lived.find_map(|(lives, seed)| {
+            let words = replay(world, &seed, &mut |_| ()).ok()?.into_iter().next()?;
+            Some(Caught { seed, words, lives: Some(lives as u64).filter(|lives| *lives > 0) })
+        })
     });
     let caught = again.or_else(|| {
         let (found, lived) = hunt(worlds, lives, threads);
         found.map(|Violation { seed, words }| Caught { seed, words, lives: Some(lived) })
     });
-    plant(None);
+    planted::plant(None);
     // What goes wrong without it as well catches nothing.
     caught.filter(|caught| {
         let world = worlds.iter().find(|world| world.name == caught.seed.world);
@@ -71,8 +99,24 @@ fn caught(
     })
 }
 
-/// Plants these bugs, or all; tells of each, and returns whether enough were caught.
-pub fn run(only: &[String], lives: u64, threads: usize, tell: &mut dyn FnMut(&str)) -> Result<bool, String> {
+/// Plants the bug of this name, for all that is lived from now on.
+pub fn plant(name: &str) -> Result<(), String> {
+    let bug = Bug::ALL.iter().find(|bug| bug.name() == name);
+    let bug =
+        bug.ok_or_else(|| format!("there is no bug {name:?}; `hotshoe-simulator planted` names them"))?;
+    planted::plant(Some(*bug));
+    Ok(())
+}
+
+/// Plants these bugs, or all; tells of each, and returns whether enough were caught. Looks near that life first, or near
+/// the one that is known.
+pub fn run(
+    only: &[String],
+    near: Option<Seed>,
+    lives: u64,
+    threads: usize,
+    tell: &mut dyn FnMut(&str),
+) -> Result<bool, String> {
     let table = table()?;
     let wanted = |bug: &&Bug| only.is_empty() || only.iter().any(|name| name == bug.name());
     let bugs: Vec<Bug> = Bug::ALL.iter().filter(wanted).copied().collect();
@@ -82,7 +126,7 @@ pub fn run(only: &[String], lives: u64, threads: usize, tell: &mut dyn FnMut(&st
     worlds.iter().for_each(|world| drop(world.begin()));
     let (mut count, mut missed) = (0, Vec::new());
     for bug in &bugs {
-        let known = table.get(bug.name());
+        let known = near.as_ref().or_else(|| table.get(bug.name()));
         match caught(*bug, known, &worlds, lives, threads) {
             Some(Caught { seed, words, lives }) => {
                 count += 1;

@@ -66,12 +66,16 @@ impl Content {
         self.pending.clear();
     }
 
-    /// A sync that fails: the kernel marks the pages clean, shows them on, and never writes them.
-    pub fn lose(&mut self) {
-        if !self.pending.is_empty() {
-            self.pending.clear();
-            self.doomed = true;
+    /// A sync that fails: the kernel marks the pages clean, shows them on, and never writes them. Some of them it may have
+    /// written, and torn the last one.
+    pub fn lose(&mut self, random: &mut Random) {
+        if self.pending.is_empty() {
+            return;
         }
+        let loss = if random.one_in(2) { Loss::Torn } else { Loss::Everything };
+        let kept = Arc::make_mut(&mut self.kept);
+        self.pending.drain(..).for_each(|change| survive(kept, &change, loss, random));
+        self.doomed = true;
     }
 
     /// Drops what is cached and clean: reads ask the medium, and what was lost is seen to be.
@@ -86,7 +90,10 @@ impl Content {
 
     /// Flips a bit on the medium, seen at once.
     pub fn rot(&mut self, random: &mut Random) {
-        let at = random.below(self.kept.len() as u64) as usize;
+        // Often early: what begins a file is what most is read from.
+        let length = self.kept.len() as u64;
+        let within = if random.one_in(2) { length.min(64) } else { length };
+        let at = random.below(within) as usize;
         self.flip(at, random.below(8) as u32);
     }
 

@@ -170,13 +170,10 @@ impl Volume for SimulatedVolume {
 
     fn sync(&self) -> io::Result<()> {
         let id = self.id;
-        // A boot record that rots takes the loader one record back, and only the kernel's command line could tell: that
-        // is no promise of a disk's file.
-        let rots = Some(id).filter(|_| !self.path.contains("/boot."));
         self.machine.operate(
-            Kind::Sync(rots),
+            Kind::Sync(Some(id)),
             || format!("sync {}", self.path),
-            move |disk, _| disk.file_mut(id).lose(),
+            move |disk, random| disk.file_mut(id).lose(random),
             move |disk| {
                 disk.file_mut(id).sync();
                 Ok(())
