@@ -118,8 +118,9 @@ impl WireLog {
                 let entries = ring.lock();
                 now.duration_since(entries.last) > SILENT && entries.watched_until <= now
             };
-            let silent = rings.iter().find(|(_, ring)| is_silent(ring)).map(|(device, _)| device.clone());
-            give_away(&mut rings, &silent?);
+            let silent = rings.iter().filter(|(_, ring)| is_silent(ring));
+            let longest = silent.min_by_key(|(_, ring)| ring.lock().last).map(|(device, _)| device.clone());
+            give_away(&mut rings, &longest?);
         }
         Some(Arc::clone(rings.entry(device.to_owned()).or_insert_with(|| Arc::new(Ring::new(now)))))
     }
