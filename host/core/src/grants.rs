@@ -63,7 +63,7 @@ pub fn grant(manifest: &Manifest, policy: &Policy) -> (Grants, Vec<Denial>) {
     let mut download: Vec<UrlPattern> = Vec::new();
     for pattern in &asked.download {
         let common: Vec<UrlPattern> =
-            allowed.download.iter().filter_map(|own| own.intersection(pattern)).collect();
+            allowed.download.iter().filter_map(|own| own.narrowed_to(pattern)).collect();
         if common.is_empty() {
             denied.push(format!("download of {pattern}"));
         }
@@ -124,7 +124,7 @@ impl Grants {
     pub fn within(&self, limit: &Grants) -> Grants {
         let mut download: Vec<UrlPattern> = Vec::new();
         for pattern in
-            self.download.iter().flat_map(|own| limit.download.iter().map(|at| own.intersection(at)))
+            self.download.iter().flat_map(|own| limit.download.iter().map(|at| own.narrowed_to(at)))
         {
             if let Some(pattern) = pattern.filter(|pattern| !download.contains(pattern)) {
                 download.push(pattern);
@@ -187,10 +187,16 @@ impl Grants {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(format!("{shown} cannot be fetched: a URL with a user name never is"));
         }
-        if self.download.iter().any(|pattern| pattern.matches(url)) {
+        if self.download.iter().any(|pattern| pattern.grants(url)) {
             return Ok(());
         }
         let granted: Vec<String> = self.download.iter().map(UrlPattern::to_string).collect();
+        if self.download.iter().any(|pattern| pattern.matches(url)) {
+            return Err(format!(
+                "{shown} cannot be fetched: `*` is any public host, and this one is granted only by its name; granted is {}",
+                granted.join(", ")
+            ));
+        }
         Err(format!("{shown} is not within what download is granted for: {}", granted.join(", ")))
     }
 }

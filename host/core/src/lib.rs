@@ -17,6 +17,7 @@ pub mod method;
 pub mod package;
 pub mod planted;
 pub mod policy;
+pub mod reach;
 pub mod sas;
 pub mod slot;
 pub mod strict;

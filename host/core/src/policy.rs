@@ -17,6 +17,7 @@
 //!
 //! [download]
 //! cap = ["200MiB/day", "2GiB/month"]
+//! private = ["10.20.0.0/16"]
 //!
 //! [plugins]
 //! unsigned = "deny"
@@ -233,6 +234,8 @@ mod tests {
         assert_eq!(policy.update.windows.len(), 1);
         assert_eq!(policy.update.check.unwrap().method, "mayUpdate");
         assert_eq!(parse("[download]\ncap = \"1GiB/month\"").unwrap().download.cap.len(), 1);
+        let private = parse("[download]\nprivate = [\"10.0.0.0/8\", \"fd00::/8\"]").unwrap().download.private;
+        assert_eq!(private.len(), 2);
         let told = |text: &str| parse(text).unwrap_err().to_string();
         for (text, said) in [
             ("[update]\nwindow = []", "key `window` is unknown; did you mean `windows`?"),
@@ -244,6 +247,7 @@ mod tests {
             ("[download]\ncap = \"200MiB\"", "like `200MiB/day`"),
             ("[download]\ncap = [\"1MiB/day\", \"2MiB/day\"]", "a second cap"),
             ("[download]\ncap = 5", "a cap like"),
+            ("[download]\nprivate = [\"10.0.0.1\"]", "line 2: `10.0.0.1` is no range of addresses"),
             ("[download]\nmetred = true", "did you mean `metered`?"),
         ] {
             assert!(told(text).contains(said), "{text}: {}", told(text));

@@ -35,7 +35,7 @@ unsigned = "allow"
 downgrade = true
 
 [plugins."*"]
-download = ["https://*:*/"]
+download = ["https://*:*/", "https://localhost:*/", "https://127.0.0.1:*/"]
 flash = true
 restart = true
 storage = "64MiB"

@@ -6,14 +6,19 @@
 //!
 //! Matching is on what the `url` crate has normalised, on both sides: upper case, IDNA, IPv4 written as one number or
 //! in octal, `..` and `%2e%2e` mean what they mean to the one who connects. A user name, and an encoded slash that
-//! some servers decode again, are refused rather than understood. It says nothing about where a name leads: the
-//! address is checked by whoever connects.
+//! some servers decode again, are refused rather than understood.
+//!
+//! As a pattern `*` is any host. As a grant it is any *public* one, see [`UrlPattern::grants`]: the device itself and
+//! addresses that are not public are granted where the owner names them. It says nothing about where a name leads: the
+//! address is checked by whoever connects, see [`crate::reach`].
 
 use std::{fmt, str::FromStr};
 
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use url::{Host, Url};
+
+use crate::reach;
 
 /// A pattern of `https` URLs.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -166,6 +171,23 @@ impl UrlPattern {
             && self.path.matches(url.path())
     }
 
+    /// Whether a URL is within the pattern, and its host is public or named by it.
+    pub fn grants(&self, url: &Url) -> bool {
+        let named = self.host != HostPattern::Any;
+        self.matches(url) && (named || url.host().is_some_and(|host| is_public(&host)))
+    }
+
+    /// What of a wish is within this pattern, which is the owner's: who wishes for a host that is not public by its
+    /// name does not get it out of a `*`.
+    pub fn narrowed_to(&self, wish: &UrlPattern) -> Option<UrlPattern> {
+        let public = match &wish.host {
+            HostPattern::Any => true,
+            HostPattern::Below(suffix) => !reach::is_local(suffix),
+            HostPattern::One(host) => is_public(&borrowed(host)),
+        };
+        self.intersection(wish).filter(|_| public || self.host != HostPattern::Any)
+    }
+
     /// What is within both patterns; none when nothing is.
     pub fn intersection(&self, other: &UrlPattern) -> Option<UrlPattern> {
         Some(UrlPattern {
@@ -201,6 +223,15 @@ impl HostPattern {
             _ => return None,
         };
         Some(narrower.clone())
+    }
+}
+
+/// Whether it is neither the device itself nor an address that is not public.
+fn is_public(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => !reach::is_local(name),
+        Host::Ipv4(address) => reach::special((*address).into()).is_none(),
+        Host::Ipv6(address) => reach::special((*address).into()).is_none(),
     }
 }
 

@@ -104,3 +104,35 @@ fn what_is_wider_is_told_and_can_be_cut_off() {
     let text = serde_json::to_string(&wide).unwrap();
     assert_eq!(grants(&text), wide, "survives its file");
 }
+
+#[test]
+fn a_host_that_is_not_public_is_granted_by_its_name_alone() {
+    let hosts = [
+        "localhost",
+        "a.localhost",
+        "127.0.0.1",
+        "169.254.169.254",
+        "168.63.129.16",
+        "[::1]",
+        "[::ffff:10.0.0.1]",
+    ];
+    let ways = ["localhost.", "2852039166", "0xa9.0376.169.254", "0177.1", "192.168.1"];
+    let url = |host: &str| Url::parse(&format!("https://{host}:8443/x")).unwrap();
+    let wide = decide(ALL, r#"plugins."*" = { download = ["https://*:*/"] }"#).0;
+    wide.allows_url(&url("example.com")).unwrap();
+    wide.allows_url(&url("8.8.8.8")).unwrap();
+    for host in hosts.into_iter().chain(ways) {
+        let why = wide.allows_url(&url(host)).unwrap_err();
+        assert!(why.contains("only by its name"), "{why}");
+    }
+    for host in hosts {
+        let named = decide(ALL, &format!(r#"plugins."*" = {{ download = ["https://{host}:*/"] }}"#)).0;
+        named.allows_url(&url(host)).unwrap();
+        // A wish for it gets nothing out of a policy that does not name it.
+        let wish = ALL.replace("https://*:*/", &format!("https://{host}:*/"));
+        assert_ne!(wish, ALL);
+        let (grants, denials) = decide(&wish, r#"plugins."*" = { download = ["https://*:*/"] }"#);
+        assert!(grants.download.is_empty(), "{host}");
+        assert!(denials[0].contains("asks for download of"), "{denials:?}");
+    }
+}

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::update::{LONGEST_PAUSE, Postponement, hours};
@@ -23,11 +24,14 @@ pub struct DownloadPolicy {
     pub cap: Vec<Cap>,
     /// Whether the link is metered: with false the caps do not hold.
     pub metered: bool,
+    /// Ranges of addresses that are not public and that names may lead to all the same: `10.20.0.0/16`.
+    #[serde(deserialize_with = "ranges")]
+    pub private: Vec<IpNet>,
 }
 
 impl Default for DownloadPolicy {
     fn default() -> Self {
-        DownloadPolicy { cap: Vec::new(), metered: true }
+        DownloadPolicy { cap: Vec::new(), metered: true, private: Vec::new() }
     }
 }
 
@@ -183,6 +187,16 @@ fn caps<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Cap>, D::Error
     Ok(caps)
 }
 
+fn ranges<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<IpNet>, D::Error> {
+    let texts: Vec<String> = Vec::deserialize(deserializer)?;
+    let range = |text: String| {
+        let shape =
+            |_| format!("`{text}` is no range of addresses: write it like `10.20.0.0/16` or `fd12::/16`");
+        text.parse().map_err(shape).map_err(de::Error::custom)
+    };
+    texts.into_iter().map(range).collect()
+}
+
 fn parse(text: &str) -> Result<Cap, String> {
     let shape =
         || format!("`{text}` is not a cap: write a size and a time, like `200MiB/day` or `2GiB/month`");
@@ -208,7 +222,11 @@ mod tests {
     const UTC: fn() -> Offset = Offset::default;
 
     fn policy(caps: &[&str]) -> DownloadPolicy {
-        DownloadPolicy { cap: caps.iter().map(|text| parse(text).unwrap()).collect(), metered: true }
+        DownloadPolicy {
+            cap: caps.iter().map(|text| parse(text).unwrap()).collect(),
+            metered: true,
+            ..DownloadPolicy::default()
+        }
     }
 
     #[test]

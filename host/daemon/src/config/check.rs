@@ -71,6 +71,7 @@ impl Check<'_> {
                 stall_timeout: file.download.stall_timeout,
                 backoff: file.download.backoff,
                 retries: file.download.retries,
+                deadline: file.download.deadline,
             },
             flash,
             restart: file.restart.command,

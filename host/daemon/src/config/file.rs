@@ -110,6 +110,8 @@ pub(super) struct Download {
     #[serde(with = "units::duration")]
     pub(super) backoff: Duration,
     pub(super) retries: u32,
+    #[serde(with = "units::duration")]
+    pub(super) deadline: Duration,
 }
 
 impl Default for Download {
@@ -120,6 +122,7 @@ impl Default for Download {
             stall_timeout: Duration::from_secs(30),
             backoff: Duration::from_secs(1),
             retries: 8,
+            deadline: Duration::from_secs(24 * 3600),
         }
     }
 }

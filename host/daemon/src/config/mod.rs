@@ -138,6 +138,8 @@ pub struct DownloadConfig {
     pub backoff: Duration,
     /// Retries that may bring next to nothing.
     pub retries: u32,
+    /// The longest time for one file.
+    pub deadline: Duration,
 }
 
 /// One plugin to mount.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
 use hotshoe_core::connection_string::ConnectionString;
+use hotshoe_core::reach::Reach;
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -103,12 +104,16 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         let settings = EngineSettings::new(config.aot, cache);
         Engine::new(EngineSettings { witness: safe_mode.witness(), ..settings })?
     };
+    // What the operator named outright is the operator's word, wherever it leads.
+    let own = crate::trust::hosts(&config.repositories);
+    let reach = Arc::new(Reach { private: config.policy.download.private.clone(), own });
     let repositories = {
         let roots = Arc::clone(&config.download.roots);
         let clock = Arc::new(|| facts::now().as_secs());
         let mut settings =
             TrustSettings::new(config.repositories, config.hardware, roots, clock, facts::BUILT);
         settings.open = Arc::clone(&dirs.open);
+        settings.fetch.reach = Arc::clone(&reach);
         Repositories::open(settings, &state.subdirectory("trust")?)?
     };
     let gate = {
@@ -117,7 +122,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         let clock = Arc::new(|| facts::now().as_secs());
         Gate::open(&config.policy, clock, facts::BUILT, room, &state.subdirectory("gate")?, &flash)?
     };
-    let fetch = fetch_settings(&config.download);
+    let fetch = fetch_settings(&config.download, reach);
     let roots = config.download.roots;
     let artifacts = ArtifactStore::open(directory("artifacts")?, config.download.limit)?;
     let services = Arc::new(Services {
@@ -302,11 +307,13 @@ fn hub_settings(config: HubConfig, connection: ConnectionString) -> HubSettings 
     settings
 }
 
-fn fetch_settings(config: &DownloadConfig) -> FetchSettings {
+fn fetch_settings(config: &DownloadConfig, reach: Arc<Reach>) -> FetchSettings {
     FetchSettings {
         stall_timeout: config.stall_timeout,
         backoff: config.backoff,
         retries: config.retries,
+        deadline: config.deadline,
+        reach,
         clock: Some(Arc::new(|| facts::now().as_secs().max(facts::BUILT))),
         ..FetchSettings::default()
     }

@@ -1,7 +1,8 @@
 //! One request and its redirects.
 //!
 //! Each hop is checked like the first URL and by the caller's `allow`; at most three are followed. Nothing a server
-//! says is carried over to another: no cookies, no credentials, no referrer; our own range headers are ours.
+//! says is carried over to another: no cookies, no credentials, no referrer; our own range headers are ours. Where a
+//! name leads is checked at each connection, see [`super::resolve`].
 
 use std::{error::Error, sync::Arc};
 
@@ -18,7 +19,11 @@ use rustls::{
 };
 use url::Url;
 
-use super::{Allow, Clock, FetchError, FetchSettings, Scheme, error::shown};
+use super::{
+    Allow, Clock, FetchError, FetchSettings, Scheme,
+    error::shown,
+    resolve::{self, Resolver},
+};
 
 /// Redirects that are followed.
 const HOPS: usize = 3;
@@ -72,6 +77,10 @@ impl Client {
             .map_err(|error| unusable(&error))?
             .with_root_certificates(roots)
             .with_no_client_auth();
+        let resolver = Resolver {
+            reach: Arc::clone(&settings.reach),
+            lookup: settings.lookup.clone().unwrap_or_else(resolve::of_the_system),
+        };
         let http = reqwest::Client::builder()
             .tls_backend_preconfigured(tls)
             .https_only(scheme == Scheme::Https)
@@ -80,6 +89,7 @@ impl Client {
             .referer(false)
             .no_proxy()
             .user_agent(AGENT)
+            .dns_resolver(Arc::new(resolver))
             .connect_timeout(settings.connect_timeout)
             .build()
             .map_err(|error| unusable(&error))?;
@@ -114,6 +124,10 @@ impl Client {
         match tokio::time::timeout(self.timeout, request.send()).await {
             Ok(Ok(response)) => Ok(response),
             Ok(Err(error)) => {
+                if let Some(why) = resolve::forbidden(&error) {
+                    let text = format!("{} is not fetched: {why}", shown(url));
+                    return Err(Failed::Final(FetchError::Denied(text)));
+                }
                 let text = format!("cannot fetch {}: {}", shown(url), causes(&error.without_url()));
                 // A certificate does not get better within minutes, and a stranger is not asked twice.
                 if text.contains("invalid peer certificate") {

@@ -76,6 +76,14 @@ impl From<ArtifactError> for FetchError {
     }
 }
 
+/// The deadline for a file has passed.
+pub(crate) fn too_late(what: &str, deadline: std::time::Duration) -> FetchError {
+    FetchError::Interrupted(format!(
+        "{what} took longer than the {} s that a download may take; what came is kept",
+        deadline.as_secs()
+    ))
+}
+
 /// A URL for people: without user, query and fragment, which may hold secrets.
 pub(crate) fn shown(url: &Url) -> String {
     let mut shown = url.clone();

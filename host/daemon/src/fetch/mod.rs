@@ -2,9 +2,9 @@
 //!
 //! Promise: what [`Fetcher::fetch`] returns is whole, verified and durable; what it does not return left nothing
 //! behind but a resumable beginning. Only `https`, only where the caller's `allow` says yes, redirects included, and
-//! never a byte through a proxy or a decoder nobody asked for. A server may lie, stall, drip, break off or change
-//! its mind: the fetch ends in bounded time with the right bytes or an error that names the cause, and takes
-//! neither more memory nor more disk than the store allows.
+//! never a byte through a proxy or a decoder nobody asked for; names lead to public addresses or where the operator
+//! said. A server may lie, stall, drip, break off or change its mind: the fetch ends in bounded time with the right
+//! bytes or an error that names the cause, and takes neither more memory nor more disk than the store allows.
 //!
 //! Why redirects by hand: each hop is a new URL that the grant must cover. Why the digest while writing: a second
 //! pass over a gigabyte on an eMMC takes a minute. Why a thread that writes beside the task that receives: the
@@ -16,6 +16,7 @@ pub(crate) mod answer;
 mod attempt;
 pub(crate) mod client;
 pub(crate) mod error;
+mod resolve;
 mod settings;
 mod sidecar;
 mod small;
@@ -33,6 +34,7 @@ use crate::artifact::{Artifact, ArtifactStore, Key, Vouched};
 use client::Client;
 
 pub use error::FetchError;
+pub use resolve::Lookup;
 pub use settings::{Clock, FetchSettings};
 pub use small::{ReadError, Reader, Scheme};
 
@@ -113,8 +115,15 @@ impl Fetcher {
         allow: &Allow,
         progress: &Progress,
     ) -> Result<Artifact, FetchError> {
-        let (digest, vouched) = self.vouched(request, allow).await?;
-        let artifact = self.bytes(request, digest, vouched, allow, progress).await?;
+        let deadline = self.settings.deadline;
+        let whole = async {
+            let (digest, vouched) = self.vouched(request, allow).await?;
+            let artifact = self.bytes(request, digest, vouched, allow, progress).await?;
+            Ok((artifact, vouched))
+        };
+        let (artifact, vouched) = tokio::time::timeout(deadline, whole)
+            .await
+            .unwrap_or_else(|_| Err(error::too_late(&error::shown(&request.url), deadline)))?;
         match request.size {
             Some(expected) if expected != artifact.size() => {
                 Err(FetchError::Size { expected, actual: artifact.size() })

@@ -2,6 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use hotshoe_core::reach::Reach;
+
+use super::resolve::Lookup;
+
 /// Seconds since 1970. A device whose clock was lost gives one that is not before its time floor.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -31,6 +35,12 @@ pub struct FetchSettings {
     pub random: Arc<dyn Fn() -> f64 + Send + Sync>,
     /// What servers' certificates are judged by; the system's clock where there is none.
     pub clock: Option<Clock>,
+    /// Longest time for one file, pauses and retries included. What came is kept.
+    pub deadline: Duration,
+    /// Where names may lead.
+    pub reach: Arc<Reach>,
+    /// Who knows where names lead; the system where there is none.
+    pub lookup: Option<Lookup>,
 }
 
 impl Default for FetchSettings {
@@ -47,6 +57,9 @@ impl Default for FetchSettings {
             progress_every: Duration::from_secs(1),
             random: Arc::new(rand::random),
             clock: None,
+            deadline: Duration::from_secs(24 * 3600),
+            reach: Arc::default(),
+            lookup: None,
         }
     }
 }

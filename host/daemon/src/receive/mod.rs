@@ -29,14 +29,15 @@ mod zstd;
 use std::sync::{Arc, Mutex};
 
 use hotshoe_core::{digest::Digest, image::Tree};
+use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     disk::blocking,
-    fetch::Progress,
+    fetch::{Progress, error::too_late},
     flash::{FlashError, Staging},
 };
-use session::{About, Session};
+use session::{About, Session, Trouble};
 use sink::locked;
 
 pub use error::ReceiveError;
@@ -107,9 +108,13 @@ impl Receiver {
         if let Some(tree) = &tree {
             self.look_around(&staging, tree, cancel).await?;
         }
+        let patience = self.settings.fetch.deadline;
+        let late = Instant::now().checked_add(patience).ok_or_else(|| too_late("the image", patience))?;
         for _ in 0..ROUNDS {
             let mut session = Session::start(about);
-            let outcome = session.run().await;
+            let outcome = timeout_at(late, session.run()).await;
+            let outcome =
+                outcome.unwrap_or_else(|_| Err(Trouble::End(too_late("the image", patience).into())));
             session.finish(outcome).await?;
             if locked(&staging).missing().is_empty() {
                 break;

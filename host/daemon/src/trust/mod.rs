@@ -46,7 +46,7 @@ use source::Source;
 
 pub use error::{Role, TrustError};
 pub use places::{OpenDirectory, Place};
-pub use settings::{FileNames, RepositorySettings, TrustSettings};
+pub use settings::{FileNames, RepositorySettings, TrustSettings, hosts};
 pub(crate) use settings::{check_root, is_repository_name};
 pub use store::Kept;
 pub use target::{SignedFile, Target};

@@ -1,6 +1,6 @@
 //! What the repositories are opened with.
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc, time::Duration};
 
 use rustls::RootCertStore;
 use tokio::sync::Mutex;
@@ -99,6 +99,16 @@ impl TrustSettings {
             open: Arc::new(|_| Err(io::ErrorKind::PermissionDenied.into())),
         }
     }
+}
+
+/// The hosts of these repositories, their mirrors among them.
+pub fn hosts(repositories: &[RepositorySettings]) -> BTreeSet<String> {
+    let bases = |repository: &RepositorySettings| {
+        let own = [repository.metadata.clone(), repository.targets.clone()];
+        own.into_iter().chain(repository.mirrors.clone()).collect::<Vec<Url>>()
+    };
+    let named = repositories.iter().flat_map(bases);
+    named.filter_map(|base| base.host_str().map(str::to_owned)).collect()
 }
 
 /// Whether a text can be a repository's name.

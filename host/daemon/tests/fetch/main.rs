@@ -5,6 +5,7 @@
 mod kill;
 mod lies;
 mod memory;
+mod reach;
 mod server;
 mod trust;
 
@@ -54,7 +55,7 @@ pub(crate) fn quick() -> FetchSettings {
         longest_backoff: Duration::from_millis(10),
         progress_every: Duration::ZERO,
         random: Arc::new(|| 0.5),
-        clock: None,
+        ..FetchSettings::default()
     }
 }
 

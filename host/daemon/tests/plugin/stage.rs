@@ -25,7 +25,7 @@ use tempfile::TempDir;
 /// Everything granted that the test guest asks for.
 pub(crate) const ALL: &str = r#"
 [plugins."*"]
-download = ["https://*:*/"]
+download = ["https://*:*/", "https://localhost:*/", "https://127.0.0.1:*/"]
 flash = true
 restart = true
 storage = "64KiB"

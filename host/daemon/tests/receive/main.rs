@@ -166,7 +166,7 @@ pub(crate) fn quick() -> ReceiveSettings {
         longest_backoff: Duration::from_millis(10),
         progress_every: Duration::ZERO,
         random: Arc::new(|| 0.5),
-        clock: None,
+        ..FetchSettings::default()
     };
     ReceiveSettings { fetch, ..ReceiveSettings::default() }
 }

@@ -21,7 +21,7 @@ pub(crate) const OPEN: &str = r#"
 [plugins]
 unsigned = "allow"
 [plugins."*"]
-download = ["https://*:*/"]
+download = ["https://*:*/", "https://localhost:*/", "https://127.0.0.1:*/"]
 flash = true
 restart = true
 storage = "64KiB"
