@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::identity::Name;
 use crate::store::{Store, StoreError};
@@ -99,7 +100,7 @@ impl Presence {
         fresh.into_iter().filter_map(|name| table.seen.get(&name).map(|seen| (name.clone(), *seen))).collect()
     }
 
-    fn write_down(&self, store: &Store) -> Result<(), StoreError> {
+    fn write_down(&self, store: &Store) -> Result<(), Fault> {
         let fresh = self.take_fresh();
         if fresh.is_empty() { Ok(()) } else { store.keep_presence(&fresh) }
     }
@@ -112,7 +113,7 @@ pub(crate) async fn keep(hub: Arc<Hub>, stop: CancellationToken) {
             () = tokio::time::sleep(EVERY) => false,
             () = stop.cancelled() => true,
         };
-        if let Err(fault) = hub.blocking(|hub| Ok(hub.presence.write_down(&hub.store)?)).await {
+        if let Err(fault) = hub.blocking(|hub| hub.presence.write_down(&hub.store)).await {
             tracing::warn!(%fault, "when devices were last heard of could not be kept");
         }
         if stopped {

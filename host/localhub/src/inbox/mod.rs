@@ -164,7 +164,7 @@ impl Hub {
     pub(crate) async fn purge_messages(self: &Arc<Self>, name: &Name) -> Result<usize, Fault> {
         self.record(name).await?;
         let name = name.clone();
-        self.blocking(move |hub| Ok(hub.store.purge(&name)?)).await
+        self.blocking(move |hub| hub.store.purge(&name)).await
     }
 
     /// How many messages wait for a device. Blocks, briefly.

@@ -21,9 +21,8 @@ impl Session {
         }
         while self.outbox.room() > 0 {
             let (after, room, whose) = (self.outbox.reached(), self.outbox.room(), name.clone());
-            let mail = self
-                .hub
-                .blocking(move |hub| Ok(hub.store.mail(&whose, after, room, clock::now_seconds())?));
+            let mail =
+                self.hub.blocking(move |hub| hub.store.mail(&whose, after, room, clock::now_seconds()));
             let mail = mail.await.map_err(|fault| fault.to_string())?;
             if mail.is_empty() {
                 return Ok(());
@@ -89,7 +88,7 @@ impl Session {
             return Ok(());
         }
         let name = self.login.name.clone();
-        let complete = self.hub.blocking(move |hub| Ok(hub.store.complete(&name, &numbers)?));
+        let complete = self.hub.blocking(move |hub| hub.store.complete(&name, &numbers));
         complete.await.map_err(|fault| fault.to_string())
     }
 }

@@ -3,7 +3,9 @@
 //! A message's key is its device and a number that counts up per device and never comes again. Whoever takes a
 //! message out writes what its sender wanted to hear in the same transaction.
 
-use redb::{ReadableDatabase as _, ReadableTable as _, Table, TableDefinition, WriteTransaction};
+use std::ops::RangeInclusive;
+
+use redb::{ReadableDatabase as _, ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::{RECORDS, Store, StoreError, decode, encode};
 use crate::fault::Fault;
@@ -39,25 +41,18 @@ impl Store {
     /// device is gone.
     pub(crate) fn post(&self, name: &Name, message: &Message, now: u64) -> Result<u64, Fault> {
         let device = name.device_id();
-        let write = self.database.begin_write().map_err(StoreError::from)?;
-        let is_there = write
-            .open_table(RECORDS)
-            .map_err(StoreError::from)?
-            .get(device)
-            .map_err(StoreError::from)?
-            .is_some();
-        if !is_there {
-            return Err(unknown(name));
-        }
-        expire(&write, name, now)?;
-        if count(&write, device)? >= MOST {
-            return Err(Fault::QueueFull(format!(
-                "{MOST} messages wait for {device}; let it connect, or purge them"
-            )));
-        }
-        let number = append(&write, device, message)?;
-        write.commit().map_err(StoreError::from)?;
-        Ok(number)
+        self.write(|write| {
+            if !is_registered(write, device)? {
+                return Err(unknown(name));
+            }
+            if waiting(&write.open_table(INBOX).map_err(StoreError::from)?, device, now)? >= MOST {
+                return Err(Fault::QueueFull(format!(
+                    "{MOST} messages wait for {device}; let it connect, or purge them"
+                )));
+            }
+            expire(write, name, now)?;
+            Ok(append(write, device, message)?)
+        })
     }
 
     /// At most `most` messages behind number `after`, oldest first, which are noted as sent once more. What has
@@ -68,32 +63,20 @@ impl Store {
         after: u64,
         most: usize,
         now: u64,
-    ) -> Result<Vec<(u64, Message)>, StoreError> {
+    ) -> Result<Vec<(u64, Message)>, Fault> {
         let device = name.device_id();
-        let range = (device, after.saturating_add(1))..=(device, u64::MAX);
-        {
-            let read = self.database.begin_read()?;
-            if read.open_table(INBOX)?.range(range.clone())?.next().is_none() {
-                return Ok(Vec::new()); // most often: nothing to write either
-            }
+        if self.is_empty_behind(device, after)? {
+            return Ok(Vec::new()); // most often: nothing to write either
         }
-        let write = self.database.begin_write()?;
-        expire(&write, name, now)?;
-        let mut found = Vec::new();
-        {
-            let mut inbox = write.open_table(INBOX)?;
-            for entry in inbox.range(range)?.take(most) {
-                let (key, value) = entry?;
-                let mut message: Message = decode(device, value.value())?;
-                message.deliveries = message.deliveries.saturating_add(1);
-                found.push((key.value().1, message));
-            }
-            for (number, message) in &found {
-                inbox.insert((device, *number), encode(message)?.as_slice())?;
-            }
-        }
-        write.commit()?;
-        Ok(found)
+        self.write(|write| {
+            expire(write, name, now)?;
+            Ok(send(write, device, after, most)?)
+        })
+    }
+
+    fn is_empty_behind(&self, device: &str, after: u64) -> Result<bool, StoreError> {
+        let read = self.database.begin_read()?;
+        Ok(read.open_table(INBOX)?.range(behind(device, after))?.next().is_none())
     }
 
     /// One message, if it still waits.
@@ -107,60 +90,51 @@ impl Store {
     }
 
     /// Removes messages that the device has acknowledged.
-    pub(crate) fn complete(&self, name: &Name, numbers: &[u64]) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        let mut ended = Vec::new();
-        {
-            let mut inbox = write.open_table(INBOX)?;
-            for number in numbers {
-                if let Some(value) = inbox.remove((name.device_id(), *number))? {
-                    ended.push(decode(name.device_id(), value.value())?);
-                }
-            }
-        }
-        tell(&write, name, &ended, Outcome::Success)?;
-        write.commit()?;
-        Ok(())
+    pub(crate) fn complete(&self, name: &Name, numbers: &[u64]) -> Result<(), Fault> {
+        self.write(|write| {
+            let ended = remove(write, name.device_id(), numbers)?;
+            Ok(tell(write, name, &ended, Outcome::Success)?)
+        })
     }
 
     /// Empties an inbox; gives how many messages there were.
-    pub(crate) fn purge(&self, name: &Name) -> Result<usize, StoreError> {
-        let write = self.database.begin_write()?;
-        let ended = take(&write, name, |_| true)?;
-        tell(&write, name, &ended, Outcome::Purged)?;
-        write.commit()?;
-        Ok(ended.len())
+    pub(crate) fn purge(&self, name: &Name) -> Result<usize, Fault> {
+        self.write(|write| {
+            let ended = take(write, name, |_| true)?;
+            tell(write, name, &ended, Outcome::Purged)?;
+            Ok(ended.len())
+        })
     }
 
     /// How many messages wait.
     pub(crate) fn waiting(&self, name: &Name, now: u64) -> Result<usize, StoreError> {
-        let device = name.device_id();
-        let read = self.database.begin_read()?;
-        let mut waiting = 0;
-        for entry in read.open_table(INBOX)?.range((device, 0)..=(device, u64::MAX))? {
-            let message: Message = decode(device, entry?.1.value())?;
-            waiting += usize::from(message.expires > now);
-        }
-        Ok(waiting)
+        waiting(&self.database.begin_read()?.open_table(INBOX)?, name.device_id(), now)
     }
 
     /// The oldest feedback, at most `most` records with their numbers. Looks through all inboxes for what expired.
-    pub(crate) fn feedback(&self, most: usize, now: u64) -> Result<Vec<(u64, Record)>, StoreError> {
-        let mut devices = Vec::new();
+    pub(crate) fn feedback(&self, most: usize, now: u64) -> Result<Vec<(u64, Record)>, Fault> {
+        let devices = self.with_expired(now)?;
+        if !devices.is_empty() {
+            self.write(|write| Ok(devices.iter().try_for_each(|name| expire(write, name, now))?))?;
+        }
+        Ok(self.oldest_feedback(most)?)
+    }
+
+    /// The devices in whose inboxes something has expired.
+    fn with_expired(&self, now: u64) -> Result<Vec<Name>, StoreError> {
+        let mut devices: Vec<Name> = Vec::new();
         for entry in self.database.begin_read()?.open_table(INBOX)?.iter()? {
             let (key, value) = entry?;
-            let message: Message = decode(key.value().0, value.value())?;
-            if message.expires <= now && devices.last().is_none_or(|last| last != key.value().0) {
-                devices.push(key.value().0.to_owned());
+            let device = key.value().0;
+            let message: Message = decode(device, value.value())?;
+            if message.expires <= now && devices.last().is_none_or(|last| last.device_id() != device) {
+                devices.extend(Name::device(device).ok());
             }
         }
-        if !devices.is_empty() {
-            let write = self.database.begin_write()?;
-            for name in devices.iter().filter_map(|device| Name::device(device).ok()) {
-                expire(&write, &name, now)?;
-            }
-            write.commit()?;
-        }
+        Ok(devices)
+    }
+
+    fn oldest_feedback(&self, most: usize) -> Result<Vec<(u64, Record)>, StoreError> {
         let read = self.database.begin_read()?;
         let table = read.open_table(FEEDBACK)?;
         let entries = table.iter()?.take(most).map(|entry| {
@@ -171,16 +145,67 @@ impl Store {
     }
 
     /// Removes feedback up to a number.
-    pub(crate) fn heard(&self, last: u64) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        write.open_table(FEEDBACK)?.retain_in(..=last, |_, _| false)?;
-        write.commit()?;
-        Ok(())
+    pub(crate) fn heard(&self, last: u64) -> Result<(), Fault> {
+        self.write(|write| {
+            let mut feedback = write.open_table(FEEDBACK).map_err(StoreError::from)?;
+            Ok(feedback.retain_in(..=last, |_, _| false).map_err(StoreError::from)?)
+        })
     }
 }
 
-fn count(write: &WriteTransaction, device: &str) -> Result<usize, StoreError> {
-    Ok(write.open_table(INBOX)?.range((device, 0)..=(device, u64::MAX))?.count())
+/// The keys of a device's messages behind a number.
+fn behind(device: &str, after: u64) -> RangeInclusive<(&str, u64)> {
+    (device, after.saturating_add(1))..=(device, u64::MAX)
+}
+
+fn is_registered(write: &WriteTransaction, device: &str) -> Result<bool, StoreError> {
+    Ok(write.open_table(RECORDS)?.get(device)?.is_some())
+}
+
+/// How many messages wait that have not expired.
+fn waiting(
+    inbox: &impl ReadableTable<(&'static str, u64), &'static [u8]>,
+    device: &str,
+    now: u64,
+) -> Result<usize, StoreError> {
+    let mut waiting = 0;
+    for entry in inbox.range(behind(device, 0))? {
+        let message: Message = decode(device, entry?.1.value())?;
+        waiting += usize::from(message.expires > now);
+    }
+    Ok(waiting)
+}
+
+/// [`Store::mail`], once what expired has left.
+fn send(
+    write: &WriteTransaction,
+    device: &str,
+    after: u64,
+    most: usize,
+) -> Result<Vec<(u64, Message)>, StoreError> {
+    let mut inbox = write.open_table(INBOX)?;
+    let mut found = Vec::new();
+    for entry in inbox.range(behind(device, after))?.take(most) {
+        let (key, value) = entry?;
+        let mut message: Message = decode(device, value.value())?;
+        message.deliveries = message.deliveries.saturating_add(1);
+        found.push((key.value().1, message));
+    }
+    for (number, message) in &found {
+        inbox.insert((device, *number), encode(message)?.as_slice())?;
+    }
+    Ok(found)
+}
+
+fn remove(write: &WriteTransaction, device: &str, numbers: &[u64]) -> Result<Vec<Message>, StoreError> {
+    let mut inbox = write.open_table(INBOX)?;
+    let mut removed = Vec::new();
+    for number in numbers {
+        if let Some(value) = inbox.remove((device, *number))? {
+            removed.push(decode(device, value.value())?);
+        }
+    }
+    Ok(removed)
 }
 
 fn append(write: &WriteTransaction, device: &str, message: &Message) -> Result<u64, StoreError> {
@@ -204,7 +229,7 @@ fn take(
     let device = name.device_id();
     let mut inbox = write.open_table(INBOX)?;
     let mut ended = Vec::new();
-    for entry in inbox.range((device, 0)..=(device, u64::MAX))? {
+    for entry in inbox.range(behind(device, 0))? {
         let (key, value) = entry?;
         let message: Message = decode(device, value.value())?;
         if which(&message) {

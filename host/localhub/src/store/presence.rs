@@ -3,6 +3,7 @@
 use redb::{ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 
 use super::{Store, StoreError, decode, encode};
+use crate::fault::Fault;
 use crate::identity::Name;
 use crate::presence::Seen;
 
@@ -45,15 +46,15 @@ impl Store {
     }
 
     /// Notes what is new, all at once.
-    pub(crate) fn keep_presence(&self, seen: &[(Name, Seen)]) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        {
-            let mut table = write.open_table(PRESENCE)?;
-            for (name, seen) in seen {
-                table.insert(name.to_string().as_str(), encode(seen)?.as_slice())?;
-            }
-        }
-        write.commit()?;
-        Ok(())
+    pub(crate) fn keep_presence(&self, seen: &[(Name, Seen)]) -> Result<(), Fault> {
+        self.write(|write| Ok(keep(write, seen)?))
     }
+}
+
+fn keep(write: &WriteTransaction, seen: &[(Name, Seen)]) -> Result<(), StoreError> {
+    let mut table = write.open_table(PRESENCE)?;
+    for (name, seen) in seen {
+        table.insert(name.to_string().as_str(), encode(seen)?.as_slice())?;
+    }
+    Ok(())
 }
