@@ -1,13 +1,13 @@
 //! Automatic configurations over REST (`iothub.md` §6.9). Making one is PUT without `If-Match`, changing one PUT with it.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::IF_MATCH;
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::Service;
+use super::address::{Listing, Path, Query};
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
 use crate::configurations::{Applied, Configuration, Queries, Wanted, shown};
 use crate::fault::Fault;
@@ -16,15 +16,9 @@ use crate::policies::Right;
 
 const PATH: &str = "/configurations";
 
-#[derive(Deserialize)]
-pub(super) struct List {
-    #[serde(default)]
-    top: Option<usize>,
-}
-
 pub(super) async fn list(
     State(service): State<Service>,
-    Query(list): Query<List>,
+    Query(list): Query<Listing>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     service.authorize(&headers, Right::RegistryRead, PATH)?;
@@ -32,7 +26,7 @@ pub(super) async fn list(
         .hub
         .blocking(move |hub| {
             let (all, figures) = (hub.store.configurations()?, hub.figures()?);
-            let listed = all.iter().take(list.top.unwrap_or(usize::MAX));
+            let listed = all.iter().take(list.top.0);
             Ok(listed.map(|one| shown(one, figures.get(&one.id))).collect::<Vec<Value>>())
         })
         .await?;

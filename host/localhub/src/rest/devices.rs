@@ -2,13 +2,13 @@
 //!
 //! Creating is PUT without `If-Match`; updating is PUT with it. Keys that are absent, `null` or empty are made.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::Service;
+use super::address::{Listing, Path, Query};
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
 use super::wanted::Wanted;
 use crate::clock;
@@ -25,26 +25,13 @@ use crate::twin::{Change, Twin};
 /// How many modules a device may have.
 const MOST_MODULES: usize = 50;
 
-#[derive(Deserialize)]
-pub(super) struct List {
-    top: Option<String>,
-}
-
 pub(super) async fn list(
     State(service): State<Service>,
-    Query(list): Query<List>,
+    Query(list): Query<Listing>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     service.authorize(&headers, Right::RegistryRead, "/devices")?;
-    let top = match list.top.as_deref() {
-        None => 1000,
-        Some(text) => text
-            .parse::<usize>()
-            .ok()
-            .filter(|top| (1..=1000).contains(top))
-            .ok_or_else(|| Fault::ArgumentInvalid(format!("top is 1 to 1000, not {text:?}")))?,
-    };
-    let records = service.hub.blocking(move |hub| hub.store.devices(top)).await?;
+    let records = service.hub.blocking(move |hub| hub.store.devices(list.top.0)).await?;
     let shown: Vec<Value> = records.iter().map(|record| identity(&service.hub, record)).collect();
     Ok(answer(Value::Array(shown).to_string()))
 }

@@ -1,13 +1,14 @@
 //! Enrollments, registrations and device authorities over REST: the hub's own paths, the owner's alone. How they are
 //! used is told in [`crate::dps`] and [`crate::authorities`].
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::json;
 
 use super::Service;
+use super::address::Path;
 use super::json::{Json, answer, answer_with_tag, if_match, nothing};
 use crate::dps::{Enrollment, Kind, WantedEnrollment};
 use crate::fault::Fault;

@@ -10,7 +10,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{CACHE_CONTROL, HeaderValue};
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -21,6 +21,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use super::Service;
+use super::address::Query;
 use crate::clock;
 use crate::events::{Heard, Kind, Kinds};
 use crate::fault::Fault;
@@ -39,20 +40,12 @@ pub(super) struct Wanted {
     kinds: Option<String>,
 }
 
-type Parameters = Result<Query<Wanted>, axum::extract::rejection::QueryRejection>;
-
-fn read(parameters: Parameters) -> Result<Wanted, Fault> {
-    let wanted = parameters.map_err(|error| Fault::ArgumentInvalid(format!("the query: {error}")))?;
-    Ok(wanted.0)
-}
-
 /// `GET /localhub/events`: see the module. Needs the owner's or the service's right.
 pub(super) async fn events(
     State(service): State<Service>,
-    wanted: Parameters,
+    Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    let wanted = read(wanted)?;
     let kinds = match wanted.kinds.as_deref().filter(|kinds| !kinds.is_empty()) {
         None => Kinds::USUAL,
         Some(text) => Kinds::parse(text).map_err(Fault::ArgumentInvalid)?,
@@ -63,10 +56,10 @@ pub(super) async fn events(
 /// `GET /localhub/telemetry`: device-to-cloud messages as they come. Needs the owner's or the service's right.
 pub(super) async fn telemetry(
     State(service): State<Service>,
-    wanted: Parameters,
+    Query(wanted): Query<Wanted>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
-    open(&service, &headers, read(wanted)?.device, Kinds::only(Kind::Telemetry))
+    open(&service, &headers, wanted.device, Kinds::only(Kind::Telemetry))
 }
 
 fn open(

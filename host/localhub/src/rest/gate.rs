@@ -3,7 +3,7 @@
 //! Direct methods and twin changes are throttled where the hub does them ([`crate::hub::Hub`]), because jobs do them
 //! too; everything else here, by its path. A request counts before its token is checked.
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::Service;
+use super::address::Path;
 use super::json::{self, Json, answer};
 use crate::fault::Fault;
 use crate::faults::{Rule, Trouble};

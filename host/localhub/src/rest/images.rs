@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{Path as UrlPath, State};
+use axum::extract::State;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderName,
     IF_NONE_MATCH, IF_RANGE, RANGE,
@@ -24,6 +24,7 @@ use futures_util::stream;
 use tokio::sync::mpsc;
 
 use super::Service;
+use super::address::Path as UrlPath;
 use super::served::Answer;
 use crate::fault::Fault;
 

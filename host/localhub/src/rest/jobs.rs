@@ -2,12 +2,13 @@
 
 use std::ops::ControlFlow;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 
 use super::Service;
+use super::address::{Path, Query};
 use super::json::{Json, answer};
 use super::query::{page, paged};
 use crate::fault::Fault;

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::Service;
+use super::address::{Path, Query};
 use super::json::answer;
 use crate::fault::Fault;
 use crate::identity::Name;
@@ -36,12 +37,11 @@ pub(super) struct Refuse {
 pub(super) async fn refuse(
     State(service): State<Service>,
     Path(id): Path<String>,
-    query: Result<Query<Refuse>, axum::extract::rejection::QueryRejection>,
+    Query(refuse): Query<Refuse>,
     headers: HeaderMap,
 ) -> Result<Response, Fault> {
     let name = Name::device(&id)?;
     service.authorize(&headers, Right::Owner, &name.resource())?;
-    let Query(refuse) = query.map_err(|error| Fault::ArgumentInvalid(format!("seconds: {error}")))?;
     service.hub.refuse(&name, Duration::from_secs(refuse.seconds.into()));
     Ok(answer(json!({"refusedForSeconds": refuse.seconds}).to_string()))
 }

@@ -4,13 +4,14 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue};
 use axum::response::Response;
 use serde_json::json;
 
 use super::Service;
+use super::address::{Path, Query};
 use super::json::{answer, nothing};
 use crate::clock;
 use crate::fault::Fault;
@@ -21,21 +22,18 @@ use crate::policies::Right;
 
 const FEEDBACK: &str = "/messages/serviceBound/feedback";
 
-type Pairs = Result<Query<Vec<(String, String)>>, axum::extract::rejection::QueryRejection>;
-
 /// `POST /localhub/devices/{id}/messages`: the body is the message. In the query `messageId`, `correlationId`,
 /// `userId`, `contentType`, `contentEncoding`, `ack` (`none`, `positive`, `negative`, `full`) and `ttlSeconds` are
 /// the hub's; everything else there is an application property. Answers `{"messageId", "sequenceNumber"}`.
 pub(super) async fn send(
     State(service): State<Service>,
     Path(id): Path<String>,
-    query: Pairs,
+    Query(pairs): Query<Vec<(String, String)>>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Fault> {
     let name = Name::device(&id)?;
     service.authorize(&headers, Right::Owner, &name.resource())?;
-    let Query(pairs) = query.map_err(|error| Fault::ArgumentInvalid(format!("the query: {error}")))?;
     let posted = service.hub.send_message(&name, outgoing(pairs, body)?).await?;
     let text = serde_json::to_string(&posted).map_err(|error| Fault::Internal(error.to_string()))?;
     Ok(answer(text))
@@ -88,7 +86,7 @@ pub(super) async fn feedback(State(service): State<Service>, headers: HeaderMap)
     if service.hub.feedback.is_locked() {
         return Ok(nothing());
     }
-    let records = service.hub.blocking(|hub| Ok(hub.store.feedback(BATCH, clock::now_seconds())?)).await?;
+    let records = service.hub.blocking(|hub| hub.store.feedback(BATCH, clock::now_seconds())).await?;
     let Some(last) = records.last().map(|(number, _)| *number) else { return Ok(nothing()) };
     let records: Vec<_> = records.into_iter().map(|(_, record)| record).collect();
     let text = serde_json::to_string(&records).map_err(|error| Fault::Internal(error.to_string()))?;
@@ -109,7 +107,7 @@ pub(super) async fn complete(
 ) -> Result<Response, Fault> {
     service.authorize(&headers, Right::ServiceConnect, FEEDBACK)?;
     let last = service.hub.feedback.unlock(&lock).ok_or_else(lost)?;
-    service.hub.blocking(move |hub| Ok(hub.store.heard(last)?)).await?;
+    service.hub.blocking(move |hub| hub.store.heard(last)).await?;
     Ok(nothing())
 }
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde::de::{Deserializer, Error, Visitor};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::Service;
+use super::address::Path;
 use super::json::{Json, answer};
 use crate::fault::Fault;
 use crate::identity::Name;

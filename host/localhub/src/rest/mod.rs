@@ -5,6 +5,7 @@
 //! request's body is read whole, within a size, a time and the hub's memory, before any handler runs.
 
 mod absent;
+mod address;
 mod auth;
 mod body;
 mod bulk;

@@ -1,10 +1,11 @@
 //! Twins over REST (`iothub.md` §6.4). Compact JSON: old service apps search the raw text for `"key":"value"`.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::Service;
+use super::address::Path;
 use super::json::{Json, answer_with_tag, if_match};
 use crate::fault::Fault;
 use crate::identity::Name;

@@ -2,13 +2,14 @@
 //!
 //! From then on they are also kept when many devices talk. Live, they come as events of the kind `packet`.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use serde_json::json;
 use tokio::time::Instant;
 
 use super::Service;
+use super::address::Path;
 use super::json::answer;
 use crate::fault::Fault;
 use crate::identity::Name;
