@@ -54,7 +54,7 @@ struct Link {
     number: u64,
     /// What the queue may hold.
     queue: Arc<Budget>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<Command>>,
     subscriptions: Subscriptions,
     calls: HashMap<String, oneshot::Sender<Result<Answer, Replaced>>>,
 }
@@ -84,7 +84,7 @@ impl Links {
     pub(crate) fn attach(
         &self,
         name: &Name,
-        commands: mpsc::Sender<Command>,
+        commands: mpsc::Sender<Box<Command>>,
         subscriptions: Subscriptions,
     ) -> u64 {
         let mut links = self.lock();
@@ -168,7 +168,8 @@ impl Links {
             return Delivery::NotSubscribed;
         }
         let held = link.queue.take(topic.len() + payload.len());
-        let queued = |held| link.commands.try_send(Command::Publish { topic, payload, held }).is_ok();
+        let queued =
+            |held| link.commands.try_send(Box::new(Command::Publish { topic, payload, held })).is_ok();
         if held.is_some_and(queued) {
             return Delivery::Queued;
         }
@@ -189,7 +190,7 @@ impl Links {
     pub(crate) fn wake(&self, name: &Name) {
         let mut links = self.lock();
         let Some(link) = links.get_mut(name) else { return };
-        if link.commands.try_send(Command::Mail).is_err() {
+        if link.commands.try_send(Box::new(Command::Mail)).is_err() {
             self.cut(&mut links, name);
         }
     }
@@ -240,7 +241,7 @@ impl Link {
     /// Lets the connection end and, when it was replaced, its callers know. The close command may find the queue
     /// full; then the dropped sender ends the connection just as well.
     fn end(self, reason: &'static str, replaced: Option<()>) {
-        drop(self.commands.try_send(Command::Close(reason)));
+        drop(self.commands.try_send(Box::new(Command::Close(reason))));
         if replaced.is_some() {
             for (_, waiting) in self.calls {
                 drop(waiting.send(Err(Replaced)));

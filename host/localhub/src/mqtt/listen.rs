@@ -8,7 +8,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::session::{Peer, serve};
+use super::entrance::{Peer, serve};
 use super::wire::StreamWire;
 use crate::hub::Hub;
 use crate::limits::{Door, Visit};
@@ -37,8 +37,9 @@ async fn open(
 ) {
     let mut peer = Peer::new(visit, hub.limits.connect_within);
     // Boxed: ten thousand idle sessions need not each keep room for a handshake, nor copies of the stream.
+    let accepted = async move { acceptor.accept(stream).await.map(Box::new) };
     let handshake = tokio::select! {
-        handshake = Box::pin(timeout_at(peer.connect_by, acceptor.accept(stream))) => handshake,
+        handshake = Box::pin(timeout_at(peer.connect_by, accepted)) => handshake,
         () = peer.visit.overdue() => return tracing::debug!(peer = %peer.address(), "made room for another"),
         () = stop.cancelled() => return,
     };
@@ -46,7 +47,7 @@ async fn open(
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             peer.certificate = certificates.and_then(ClientCertificate::of);
-            serve(StreamWire::new(Box::new(stream)), hub, peer, stop).await;
+            serve(StreamWire::new(stream), hub, peer, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(peer = %peer.address(), %error, "TLS handshake failed"),
         Err(_elapsed) => tracing::info!(peer = %peer.address(), "TLS handshake did not finish in time"),

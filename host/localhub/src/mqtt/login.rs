@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use hotshoe_core::sas::Token;
 
+use super::entrance::Peer;
 use super::protocol::{Connect, ReturnCode};
-use super::session::Peer;
 use super::user_name::UserName;
 use crate::clock;
 use crate::hub::Hub;

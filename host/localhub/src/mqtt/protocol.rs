@@ -79,14 +79,15 @@ pub(super) enum ReturnCode {
 }
 
 /// One connection's packet reader and writer.
-pub(super) struct Protocol(Connection<role::Server>);
+/// Boxed, because sessions are moved into the futures that serve them, and futures keep room for what is moved.
+pub(super) struct Protocol(Box<Connection<role::Server>>);
 
 impl Protocol {
     pub(super) fn new() -> Self {
         let options = ConnectionOptions::new().maximum_packet_size_recv(LARGEST);
         let mut connection = Connection::with_options(Version::V3_1_1, options);
         connection.set_auto_ping_response(true);
-        Self(connection)
+        Self(Box::new(connection))
     }
 
     /// Takes what was read from the wire. No steps mean that no packet is complete yet.

@@ -14,9 +14,10 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
+use super::entrance::Peer;
 use super::login::{Refusal, unauthorized, unavailable};
 use super::protocol::{Connect, Packet, Protocol, Step};
-use super::session::{End, NO_MEMORY, Peer, at, ends_at, patience, send_all};
+use super::session::{End, NO_MEMORY, at, ends_at, patience, send_all};
 use super::wire::Wire;
 use crate::clock;
 use crate::dps::{Claim, Proven, RESPONSES, Request, UserName, response};
