@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rumqttc::{
     AsyncClient, ClientError, ConnectReturnCode, ConnectionError, PublishNotice, PublishOptions, QoS,
-    StateError, SubscribeFilterInput, SubscribeNotice,
+    StateError, SubscribeFilterInput, SubscribeNotice, UnsubscribeNotice,
 };
 use thiserror::Error;
 
@@ -80,6 +80,10 @@ impl Link {
     pub(super) fn subscribe(&self, filters: &[&str]) -> Result<SubscribeNotice, Lost> {
         let filters = filters.iter().map(|filter| SubscribeFilterInput::new(*filter, QoS::AtLeastOnce));
         Ok(self.client.try_subscribe_many_tracked(filters)?)
+    }
+
+    pub(super) fn unsubscribe(&self, filter: &str) -> Result<UnsubscribeNotice, Lost> {
+        Ok(self.client.try_unsubscribe_tracked(filter)?)
     }
 
     /// Ends the connection once what was published is acknowledged, or after `timeout`.

@@ -180,11 +180,12 @@ impl Session {
                 () = at(renew_at) => Leaving::Renewal,
             };
             tracing::debug!(?leaving, "leaving");
+            let drain = settings.pace.drain;
             match leaving {
                 Leaving::Shutdown => {
                     methods.end();
-                    let _ = tokio::time::timeout(settings.pace.drain, methods.quiet()).await;
-                    if !outbox.flush(settings.pace.drain).await {
+                    quiet(&link, methods, Duration::ZERO, drain).await;
+                    if !outbox.flush(drain).await {
                         tracing::warn!(
                             "reported state waits for the next start: the hub has not acknowledged it yet"
                         );
@@ -193,7 +194,7 @@ impl Session {
                 Leaving::Renewal => {
                     // Half of what the token has left belongs to the calls that still run.
                     let patience = renew_at.map(|at| at.duration_since(started) / 8).unwrap_or_default();
-                    let _ = tokio::time::timeout(patience, methods.quiet()).await;
+                    quiet(&link, methods, patience, drain).await;
                 }
             }
             let _paused = tokio::time::timeout(settings.pace.drain, requests.pause()).await;
@@ -232,6 +233,25 @@ async fn subscribe(link: &Link, timeout: Duration) -> Result<(), Lost> {
         Ok(Err(error)) => Err(Lost::Subscription(error.to_string())),
         Err(_) => Err(Lost::Silent { what: "SUBSCRIBE", timeout }),
     }
+}
+
+/// Lets the calls that run come to their answers, and sees to it that none is on its way when the link ends: a hub
+/// that has acknowledged UNSUBSCRIBE sends no more of them, and what it sent before has arrived. Until the next
+/// connection has subscribed, callers hear from the hub that the device is away (docs/decisions/0209).
+///
+/// First with calls still coming, for at most `patience`, so that the device is away for a moment and not for as long
+/// as its slowest call; then without, for at most `drain`.
+async fn quiet(link: &Link, methods: &Methods, patience: Duration, drain: Duration) {
+    let _ = tokio::time::timeout(patience, methods.quiet()).await;
+    match link.unsubscribe(topic::METHODS) {
+        Ok(notice) => match tokio::time::timeout(drain, notice.wait_completion_async()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::debug!(%error, "direct methods stay subscribed until the end"),
+            Err(_) => tracing::debug!("the hub does not answer UNSUBSCRIBE"),
+        },
+        Err(error) => tracing::debug!(%error, "direct methods stay subscribed until the end"),
+    }
+    let _ = tokio::time::timeout(drain, methods.quiet()).await;
 }
 
 /// Drives the connection and hands on what comes in, until it ends.

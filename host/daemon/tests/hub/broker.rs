@@ -10,6 +10,7 @@ use hotshoe_core::topic::{self, FromDevice};
 use hotshoe_core::twin;
 use rumqttc::{
     Codec, ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode,
+    UnsubAck,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -30,6 +31,7 @@ pub(crate) enum Moment<'a> {
     /// CONNECT; the number counts from 1.
     Connect(usize),
     Subscribe,
+    Unsubscribe,
     TwinGet,
     TwinPatch(&'a Value),
     MethodAnswer,
@@ -310,6 +312,11 @@ impl Shared {
                 self.model.lock().unwrap().subscribed = matches!(act, Act::Serve | Act::After(_));
                 let codes = subscribe.filters.iter().map(|_| code).collect();
                 answers.push(Packet::SubAck(SubAck::new(subscribe.pkid, codes)));
+            }
+            Packet::Unsubscribe(unsubscribe) => {
+                act = script(Moment::Unsubscribe);
+                self.model.lock().unwrap().subscribed = false;
+                answers.push(Packet::UnsubAck(UnsubAck::new(unsubscribe.pkid)));
             }
             Packet::Publish(publish) => {
                 if publish.qos == QoS::AtLeastOnce {

@@ -5,13 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hotshoe_localhub::{LocalHub, Name, Running, Settings};
+use hotshoe_localhub::{Fault, Invocation, LocalHub, Name, Running, Settings};
 use hotshoed::hub::{HubSettings, Transport};
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 
 use crate::broker::PATIENCE;
 use crate::device::{Device, Disk, reply};
@@ -142,5 +143,53 @@ async fn tokens_are_renewed_before_a_hub_without_patience_cuts_the_link() {
     assert_eq!(device.hub.metrics.losses.get(), 0, "the hub cut the link");
     assert_eq!(reported(&hub, "dev").await, json!({"number": number}));
     device.stop().await;
+    hub.stop().await;
+}
+
+#[tokio::test]
+async fn no_call_is_lost_while_tokens_are_renewed() {
+    let (data, disk) = (TempDir::new().unwrap(), Disk::new());
+    let hub = hub(data.path(), |_| {}).await;
+    let connection = hub.create_device("dev").await.unwrap();
+    let mut settings = settings(&hub, &connection);
+    settings.token_lifetime = Duration::from_secs(1);
+    let mut device = Device::from_settings(settings, &disk);
+    let mut calls = std::mem::replace(&mut device.hub.calls, tokio::sync::mpsc::channel(1).1);
+    let answering = tokio::spawn(async move {
+        while let Some(call) = calls.recv().await {
+            reply(call, 200);
+        }
+    });
+    let connects = device.hub.metrics.connects.clone();
+    let mut callers = JoinSet::new();
+    for _ in 0..4 {
+        let (hub, connects) = (Arc::clone(&hub.hub), connects.clone());
+        callers.spawn(async move {
+            let (name, mut answered, mut waits) = (Name::device("dev").unwrap(), 0, true);
+            while connects.get() < 11 {
+                let connect_timeout = if waits { PATIENCE } else { Duration::ZERO };
+                let call = Invocation {
+                    method: "m".into(),
+                    payload: None,
+                    response_timeout: PATIENCE,
+                    connect_timeout,
+                };
+                match hub.invoke(&name, call).await {
+                    Ok(answer) => assert_eq!(answer.status, 200),
+                    // Never delivered, which the caller is told at once.
+                    Err(Fault::DeviceNotOnline(_)) if !waits => {}
+                    Err(fault) => panic!("{fault:?}"),
+                }
+                answered += 1;
+                waits = !waits;
+            }
+            answered
+        });
+    }
+    let answered: usize = callers.join_all().await.into_iter().sum();
+    assert!(answered > 100, "{answered} calls in ten renewals");
+    assert_eq!(device.hub.metrics.losses.get(), 0);
+    device.stop().await;
+    answering.await.unwrap();
     hub.stop().await;
 }

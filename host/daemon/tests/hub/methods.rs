@@ -209,3 +209,13 @@ async fn a_packet_too_large_to_take_costs_one_connection_and_is_not_asked_for_ag
     assert_eq!(broker.answer("after").await.0, 200);
     device.stop().await;
 }
+
+#[tokio::test]
+async fn a_call_that_is_on_its_way_when_the_device_leaves_is_answered_before_it_leaves() {
+    let on_its_way = vec![Act::After(vec![call("m", "late", "null")])];
+    let broker = Broker::once(|moment| matches!(moment, Moment::Unsubscribe), on_its_way).await;
+    let (device, _disk) = up(&broker).await;
+    device.stop().await;
+    assert_eq!(broker.answer("late").await.0, 503);
+    broker.model(|model| assert_eq!((model.connects.len(), model.farewells), (1, 1)));
+}

@@ -243,6 +243,11 @@ impl Session {
                 Step::Packet(Packet::Unsubscribe { id, filters }) => {
                     filters.iter().for_each(|filter| self.subscriptions.remove(filter));
                     self.keep_subscriptions().await?;
+                    // What was on its way by then comes before the word that no more will.
+                    for _ in 0..self.commands.len() {
+                        let Ok(command) = self.commands.try_recv() else { break };
+                        self.obey(wire, *command).await?;
+                    }
                     let steps = self.protocol.unsubscribed(id);
                     send_all(wire, &self.hub, steps).await?;
                 }
