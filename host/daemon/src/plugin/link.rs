@@ -16,7 +16,7 @@ use wasmtime::component::{Component, HasData, HasSelf, Linker, ResourceTable, Re
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::cli::WasiCliView;
 use wasmtime_wasi::clocks::WasiClocksView;
-use wasmtime_wasi::p2::bindings as wasi;
+use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, bindings as wasi};
 
 use super::LoadError;
 use crate::artifact::Artifact;
@@ -169,7 +169,15 @@ fn stub<'a>(
                 })?;
             }
             ComponentItem::Resource(_) => {
-                instance.resource(export, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
+                // What is used from `wasi:io` is the same thing there and here; nobody drops it by this name.
+                let kind = match export {
+                    "input-stream" => ResourceType::host::<DynInputStream>(),
+                    "output-stream" => ResourceType::host::<DynOutputStream>(),
+                    "pollable" => ResourceType::host::<DynPollable>(),
+                    "error" | "io-error" => ResourceType::host::<wasmtime::Error>(),
+                    _ => ResourceType::host::<Nothing>(),
+                };
+                instance.resource(export, kind, |_, _| Ok(()))?;
             }
             _ => {}
         }
