@@ -7,13 +7,16 @@
 //! Everything that the first-party toolchains do not need is off: each proposal that is on is code of the engine
 //! in reach of a hostile plugin, and most of the engine's security advisories concern the newest proposals.
 
+use std::num::NonZeroUsize;
+
+use wasmparser_engine::WasmFeatures;
 use wasmtime::{Config, ModuleVersionStrategy, Result, WasmBacktraceDetails};
 
 /// The name of this build of the engine, written into each compiled file and compared when one is loaded.
 ///
 /// The engine compares only its major version by itself, and would load code that an older patch release
 /// with a known compiler bug has made. The first figure is raised with each change of [`config`].
-pub const BUILD: &str = "hotshoe-1/wasmtime-48.0.8";
+pub const BUILD: &str = "hotshoe-2/wasmtime-48.0.8";
 
 /// The most that a guest may put on its stack, in bytes: deep recursion ends in a trap there.
 pub const WASM_STACK: usize = 512 * 1024;
@@ -21,6 +24,22 @@ pub const WASM_STACK: usize = 512 * 1024;
 /// The size of the stack on which a guest and the host functions it calls run, in bytes. What is above
 /// [`WASM_STACK`] is left to the host.
 pub const FIBRE_STACK: usize = 1024 * 1024;
+
+/// The most functions that are named of a guest that trapped.
+const FRAMES: usize = 32;
+
+/// The proposals that the toolchains of plugins use, WebAssembly 2.0 and the component model. Threads, exceptions, garbage
+/// collection and the component model's async are not even linked: their cargo features are off.
+const ON: WasmFeatures = WasmFeatures::FLOATS
+    .union(WasmFeatures::MUTABLE_GLOBAL)
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::COMPONENT_MODEL);
 
 /// The settings that decide what compiled code looks like.
 ///
@@ -36,18 +55,11 @@ pub fn config() -> Result<Config> {
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
     // One call per instance: nothing runs concurrently within a store.
     config.concurrency_support(false);
-    config.wasm_component_model(true);
-
-    // Threads, exceptions and the component model's async are not even linked: their cargo features are off.
-    config.wasm_shared_everything_threads(false);
-    config.wasm_memory64(false);
-    config.wasm_multi_memory(false);
-    config.wasm_relaxed_simd(false);
-    config.wasm_tail_call(false);
-    config.wasm_stack_switching(false);
-    config.wasm_wide_arithmetic(false);
-    config.wasm_custom_page_sizes(false);
-    config.wasm_gc(false);
+    // A list of what is on, so that nothing comes with a new release of the engine by itself.
+    config.wasm_features(WasmFeatures::all(), false);
+    config.wasm_features(ON, true);
+    // What a trap says is for a person; a guest that recursed until its stack was full has frames enough.
+    config.wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES));
 
     config.module_version(ModuleVersionStrategy::Custom(BUILD.into()))?;
     Ok(config)
