@@ -15,7 +15,7 @@ pub enum Error {
     Denied(String),
     /// Not a JSON object, or over a limit of the twin.
     Invalid(String),
-    /// The reported properties would be over 32 KiB.
+    /// The reported properties would be over 32 KiB, or the plugin's part of them over 8 KiB.
     TooLarge(String),
     /// The disk failed.
     Io(String),

@@ -1,6 +1,6 @@
 //! What a running guest stands on: whose it is, what it may do, and the services behind its imports.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use hotshoe_core::grants::Grants;
 use hotshoe_core::manifest::{Manifest, PluginName};
@@ -10,9 +10,11 @@ use serde_json::Value;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::WasiCtx;
 
+use super::allowance::Allowance;
 use super::bindings::hotshoe::plugin::types;
 use super::device::DeviceFacts;
-use super::limits::Limits;
+use super::entry::{Denials, Probe};
+use super::limits::{Limits, RESOURCES};
 use super::log::LogSink;
 use super::usage::Usage;
 use crate::fetch::Fetcher;
@@ -23,9 +25,6 @@ use crate::job::JobRun;
 use crate::receive::{Receiver, Web};
 use crate::state::StateDir;
 use crate::trust::Repositories;
-
-/// How many things of the host (files, stagings, streams) one call may hold at a time.
-const HANDLES: usize = 256;
 
 /// The services of the device, shared by all plugins.
 pub struct Services {
@@ -73,18 +72,24 @@ pub struct Tenant {
     pub log: LogSink,
     /// What it has used of the device.
     pub usage: Usage,
-    /// Held by whichever call reads or writes the plugin's store; shared by all its versions.
-    pub(super) storage: Arc<Mutex<()>>,
+    pub(super) device: OfDevice,
+    pub(super) denials: Denials,
+}
+
+/// What a plugin has of the device, whatever its version.
+pub struct OfDevice {
+    pub(crate) allowance: Arc<Allowance>,
+    pub(crate) probe: Option<Probe>,
 }
 
 impl Tenant {
-    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object, the lock around
-    /// its store, and where its lines and figures go.
+    /// A plugin by its manifest and what was granted of it, with the operator's settings, an object, what it has of the
+    /// device, and where its lines and figures go.
     pub fn new(
         manifest: &Manifest,
         grants: Grants,
         settings: Value,
-        storage: Arc<Mutex<()>>,
+        device: OfDevice,
         log: LogSink,
         usage: Usage,
     ) -> Tenant {
@@ -97,7 +102,8 @@ impl Tenant {
             settings,
             log,
             usage,
-            storage,
+            device,
+            denials: Denials::default(),
         }
     }
 }
@@ -123,7 +129,7 @@ impl Context {
         memory: u64,
     ) -> Context {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
+        table.set_max_capacity(RESOURCES);
         let limits = Limits::new(memory, tenant.usage.memory.clone());
         Context { tenant, services, job, table, limits, wasi: None }
     }

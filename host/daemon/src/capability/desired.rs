@@ -8,6 +8,7 @@ use super::bindings::hotshoe::plugin::types::Document;
 
 impl desired::Host for Context {
     async fn current(&mut self) -> wasmtime::Result<Option<Document>> {
+        self.entered("desired.current");
         let Some(section) = &self.tenant.desired else { return Ok(None) };
         let Some((version, document)) = self.services.desired.current() else { return Ok(None) };
         Ok(Some(Document { version, properties: own(&document, section).to_string() }))

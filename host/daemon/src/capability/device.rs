@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::Context;
 use super::bindings::hotshoe::plugin::device;
+use super::wasi::{coarse, nanoseconds};
 
 /// The time since the Unix epoch.
 pub type WallClock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -39,6 +40,7 @@ pub struct DeviceFacts {
 
 impl device::Host for Context {
     async fn facts(&mut self) -> wasmtime::Result<device::DeviceFacts> {
+        self.entered("device.facts");
         let facts = &self.services.facts;
         Ok(device::DeviceFacts {
             device_id: facts.device_id.clone(),
@@ -51,19 +53,23 @@ impl device::Host for Context {
     }
 
     async fn uptime(&mut self) -> wasmtime::Result<u64> {
-        Ok(u64::try_from((self.services.facts.uptime)().as_nanos()).unwrap_or(u64::MAX))
+        self.entered("device.uptime");
+        Ok(nanoseconds(coarse((self.services.facts.uptime)())))
     }
 
     async fn clock_is_set(&mut self) -> wasmtime::Result<bool> {
+        self.entered("device.clock-is-set");
         let facts = &self.services.facts;
         Ok((facts.clock)().as_secs() >= facts.built)
     }
 
     async fn timestamp(&mut self) -> wasmtime::Result<String> {
+        self.entered("device.timestamp");
         Ok(rfc3339((self.services.facts.clock)()))
     }
 
     async fn settings(&mut self) -> wasmtime::Result<String> {
+        self.entered("device.settings");
         Ok(self.tenant.settings.to_string())
     }
 }

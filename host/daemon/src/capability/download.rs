@@ -15,7 +15,8 @@ use wasmtime::component::Resource;
 use super::bindings::hotshoe::plugin::download::{
     self, DigestMismatch, Error, Purpose, Request, SizeMismatch,
 };
-use super::{Context, OpenSource, blocking};
+use super::entry::SOON;
+use super::{Context, OpenSource};
 use crate::artifact::Artifact;
 use crate::fetch::{FetchError, FetchRequest, Trust};
 use crate::trust::{Target, TrustError};
@@ -29,6 +30,7 @@ const PHASE: &str = "downloading";
 
 impl download::Host for Context {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Artifact>, Error>> {
+        self.entered("download.fetch");
         let checked = match self.may_fetch().and_then(|()| self.checked(request)) {
             Ok(request) => self.signed(request).await,
             Err(error) => Err(error),
@@ -57,6 +59,7 @@ impl download::Host for Context {
         &mut self,
         request: Request,
     ) -> wasmtime::Result<Result<Option<Resource<OpenSource>>, Error>> {
+        self.entered("download.resolve");
         match self.known(request).await {
             Ok(Some(source)) => Ok(Ok(Some(self.table.push(source)?))),
             Ok(None) => Ok(Ok(None)),
@@ -151,14 +154,17 @@ impl From<FetchError> for Error {
 
 impl download::HostArtifact for Context {
     async fn digest(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<String> {
+        self.entered("download.artifact.digest");
         Ok(self.table.get(&artifact)?.digest().to_string())
     }
 
     async fn size(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<u64> {
+        self.entered("download.artifact.size");
         Ok(self.table.get(&artifact)?.size())
     }
 
     async fn origin(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<String> {
+        self.entered("download.artifact.origin");
         Ok(self.table.get(&artifact)?.origin().to_owned())
     }
 
@@ -168,9 +174,10 @@ impl download::HostArtifact for Context {
         offset: u64,
         length: u32,
     ) -> wasmtime::Result<Result<Vec<u8>, Error>> {
+        self.entered("download.artifact.read");
         let artifact = self.table.get(&artifact)?.clone();
         let length = usize::try_from(length.min(READ_LIMIT)).unwrap_or_default();
-        let read = blocking(move || artifact.read(offset, length)).await;
+        let read = self.disk().blocking(SOON, move || artifact.read(offset, length)).await;
         Ok(match read {
             Ok(Ok(bytes)) => Ok(bytes),
             Ok(Err(error)) => Err(Error::Io(format!("the file cannot be read: {error}"))),
@@ -179,6 +186,7 @@ impl download::HostArtifact for Context {
     }
 
     async fn drop(&mut self, artifact: Resource<Artifact>) -> wasmtime::Result<()> {
+        self.entered("download.artifact.drop");
         self.table.delete(artifact)?;
         Ok(())
     }

@@ -19,7 +19,8 @@ use super::bindings::hotshoe::plugin::download;
 use super::bindings::hotshoe::plugin::flash::{
     self, Activation, Content, Error, Group, ReceiveError, Slot, Space,
 };
-use super::{Context, OpenSource, blocking};
+use super::entry::{Disk, IMAGE, SOON};
+use super::{Context, OpenSource};
 use crate::artifact::Artifact;
 use crate::flash::{self as slots, Assurance, Flash, FlashError, SignedImage, Staging};
 use crate::receive;
@@ -37,6 +38,7 @@ pub struct OpenStaging {
     digest: Digest,
     /// Counts the bytes that are written.
     flashed: Counter,
+    disk: Disk,
 }
 
 impl OpenStaging {
@@ -50,15 +52,14 @@ impl OpenStaging {
         work: impl FnOnce(&mut Staging) -> Result<T, FlashError> + Send + 'static,
     ) -> Result<T, Error> {
         let (staging, flashed) = (Arc::clone(&self.staging), self.flashed.clone());
-        let done = blocking(move || {
+        let done = self.disk.blocking(IMAGE, move || {
             let mut staging = staging.lock().unwrap_or_else(PoisonError::into_inner);
             let before = staging.written();
             let done = work(&mut staging);
             flashed.inc_by(staging.written().saturating_sub(before));
             done
-        })
-        .await;
-        done.map_err(Error::Io)?.map_err(Error::from)
+        });
+        done.await.map_err(Error::Io)?.map_err(Error::from)
     }
 }
 
@@ -122,7 +123,7 @@ impl Context {
     ) -> Result<T, Error> {
         self.may_flash()?;
         let flash = self.services.flash.clone();
-        blocking(move || work(&flash)).await.map_err(Error::Io)?.map_err(Error::from)
+        self.disk().blocking(SOON, move || work(&flash)).await.map_err(Error::Io)?.map_err(Error::from)
     }
 
     async fn open_staging(&mut self, slot: String, digest: String) -> Result<OpenStaging, Error> {
@@ -134,7 +135,7 @@ impl Context {
         let wanted = digest.clone();
         let staging = self.with_flash(move |flash| flash.stage(&slot, &wanted, &holder, assurance)).await?;
         let flashed = self.tenant.usage.flashed.clone();
-        Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), digest, flashed })
+        Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), digest, flashed, disk: self.disk() })
     }
 
     async fn receive_image(&mut self, staging: OpenStaging, source: OpenSource) -> Result<u64, ReceiveError> {
@@ -199,34 +200,44 @@ impl From<receive::ReceiveError> for ReceiveError {
 
 impl flash::Host for Context {
     async fn slots(&mut self) -> wasmtime::Result<Result<Vec<Slot>, Error>> {
+        self.entered("flash.slots");
         let slots = self.with_flash(Flash::slots).await;
-        Ok(slots.map(|slots| slots.into_iter().map(Slot::from).collect()))
+        self.answer("flash.slots", slots.map(|slots| slots.into_iter().map(Slot::from).collect()))
     }
 
     async fn groups(&mut self) -> wasmtime::Result<Result<Vec<Group>, Error>> {
+        self.entered("flash.groups");
         let groups = self.with_flash(|flash| Ok(flash.groups())).await;
         let group = |slots::GroupInfo { name, parts }| Group { name, parts };
-        Ok(groups.map(|groups| groups.into_iter().map(group).collect()))
+        self.answer("flash.groups", groups.map(|groups| groups.into_iter().map(group).collect()))
     }
 
     async fn activate(&mut self, slot: String) -> wasmtime::Result<Result<(), Error>> {
-        Ok(match Context::activate_if_allowed(self, slot).await {
+        self.entered("flash.activate");
+        let activated = match Context::activate_if_allowed(self, slot).await {
             Ok(Activation::Armed) => Ok(()),
             Ok(Activation::Postponed(postponement)) => Err(Error::Busy(postponement.reason)),
             Err(error) => Err(error),
-        })
+        };
+        self.answer("flash.activate", activated)
     }
 
     async fn activate_if_allowed(&mut self, slot: String) -> wasmtime::Result<Result<Activation, Error>> {
-        Ok(Context::activate_if_allowed(self, slot).await)
+        self.entered("flash.activate-if-allowed");
+        let activated = Context::activate_if_allowed(self, slot).await;
+        self.answer("flash.activate-if-allowed", activated)
     }
 
     async fn confirm(&mut self) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.confirm_running().await)
+        self.entered("flash.confirm");
+        let confirmed = self.confirm_running().await;
+        self.answer("flash.confirm", confirmed)
     }
 
     async fn revert(&mut self) -> wasmtime::Result<Result<(), Error>> {
-        Ok(self.with_flash(Flash::revert).await)
+        self.entered("flash.revert");
+        let reverted = self.with_flash(Flash::revert).await;
+        self.answer("flash.revert", reverted)
     }
 }
 
@@ -236,13 +247,15 @@ impl flash::HostStaging for Context {
         slot: String,
         digest: String,
     ) -> wasmtime::Result<Result<Resource<OpenStaging>, Error>> {
+        self.entered("flash.staging.open");
         match self.open_staging(slot, digest).await {
             Ok(staging) => Ok(Ok(self.table.push(staging)?)),
-            Err(error) => Ok(Err(error)),
+            Err(error) => self.answer("flash.staging.open", Err(error)),
         }
     }
 
     async fn written(&mut self, staging: Resource<OpenStaging>) -> wasmtime::Result<u64> {
+        self.entered("flash.staging.written");
         let staging = self.table.get(&staging)?.clone();
         let written = staging.with(|staging| Ok(staging.written())).await;
         written.map_err(|error| wasmtime::format_err!("the staging cannot be asked: {error:?}"))
@@ -253,9 +266,11 @@ impl flash::HostStaging for Context {
         staging: Resource<OpenStaging>,
         bytes: Vec<u8>,
     ) -> wasmtime::Result<Result<u64, Error>> {
+        self.entered("flash.staging.append");
         let staging = self.table.get(&staging)?.clone();
         let guard = self.hold();
-        Ok(guard.writing(staging.with(move |staging| staging.append(&bytes))).await)
+        let appended = guard.writing(staging.with(move |staging| staging.append(&bytes))).await;
+        self.answer("flash.staging.append", appended)
     }
 
     async fn append_artifact(
@@ -263,6 +278,7 @@ impl flash::HostStaging for Context {
         staging: Resource<OpenStaging>,
         artifact: Resource<Artifact>,
     ) -> wasmtime::Result<Result<u64, Error>> {
+        self.entered("flash.staging.append-artifact");
         let staging = self.table.get(&staging)?.clone();
         let artifact = self.table.get(&artifact)?.clone();
         let job = self.job.as_ref().map(|run| run.handle.clone());
@@ -272,7 +288,9 @@ impl flash::HostStaging for Context {
             }
         };
         let guard = self.hold();
-        Ok(guard.writing(staging.with(move |staging| staging.append_artifact(&artifact, &progress))).await)
+        let appending = staging.with(move |staging| staging.append_artifact(&artifact, &progress));
+        let appended = guard.writing(appending).await;
+        self.answer("flash.staging.append-artifact", appended)
     }
 
     async fn receive(
@@ -280,9 +298,11 @@ impl flash::HostStaging for Context {
         staging: Resource<OpenStaging>,
         source: Resource<OpenSource>,
     ) -> wasmtime::Result<Result<u64, ReceiveError>> {
+        self.entered("flash.staging.receive");
         let staging = self.table.get(&staging)?.clone();
         let source = self.table.get(&source)?.clone();
-        Ok(self.receive_image(staging, source).await)
+        let received = self.receive_image(staging, source).await;
+        self.answer("flash.staging.receive", received)
     }
 
     async fn seal(
@@ -290,12 +310,15 @@ impl flash::HostStaging for Context {
         staging: Resource<OpenStaging>,
         version: String,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.entered("flash.staging.seal");
         let staging = self.table.get(&staging)?.clone();
         let guard = self.hold();
-        Ok(guard.writing(staging.with(move |staging| staging.seal(&version))).await)
+        let sealed = guard.writing(staging.with(move |staging| staging.seal(&version))).await;
+        self.answer("flash.staging.seal", sealed)
     }
 
     async fn drop(&mut self, staging: Resource<OpenStaging>) -> wasmtime::Result<()> {
+        self.entered("flash.staging.drop");
         self.table.delete(staging)?;
         Ok(())
     }

@@ -9,9 +9,10 @@ use std::time::Duration;
 use hotshoe_core::policy::floor::{Rank, name_of};
 use hotshoe_core::policy::update::{POSTPONEMENTS, Postponement};
 
+use super::Context;
 use super::bindings::hotshoe::plugin::download;
 use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
-use super::{Context, blocking};
+use super::entry::SOON;
 use crate::fetch::FetchError;
 use crate::flash::{Flash, FlashError};
 use crate::gate::{Gate, Question};
@@ -105,7 +106,7 @@ impl Context {
         let rank = Rank { version: target.custom.version.clone(), sequence: target.custom.sequence };
         let name = name_of(target.custom.name.as_deref(), &target.name).to_owned();
         let gate = self.services.gate.clone();
-        blocking(move || gate.check_floor(&name, &rank)).await.and_then(|checked| checked)
+        self.disk().blocking(SOON, move || gate.check_floor(&name, &rank)).await.and_then(|checked| checked)
     }
 
     /// Whether a slot is large enough for a signed image, before a byte of it is fetched or written.
@@ -150,7 +151,8 @@ impl Context {
             return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
         }
         let (flash, wanted) = (self.services.flash.clone(), slot.clone());
-        let act = async move { blocking(move || flash.activate(&wanted, &holder)).await };
+        let disk = self.disk();
+        let act = async move { disk.blocking(SOON, move || flash.activate(&wanted, &holder)).await };
         let armed = job.arm(&slot, act).await.map_err(denied)?;
         armed.map_err(flash::Error::Io)?.map_err(flash::Error::from)?;
         Ok(Activation::Armed)
@@ -182,13 +184,14 @@ impl Context {
     pub(super) async fn confirm_running(&mut self) -> Result<(), flash::Error> {
         self.may_flash()?;
         let (flash, gate) = (self.services.flash.clone(), self.services.gate.clone());
+        let disk = self.disk();
         let act = async move {
-            blocking(move || {
+            let confirming = disk.blocking(SOON, move || {
                 flash.confirm()?;
                 gate.confirmed();
                 Ok::<(), FlashError>(())
-            })
-            .await
+            });
+            confirming.await
         };
         let confirmed = match self.handle() {
             Some(job) => job.confirm(act).await.map_err(denied)?,

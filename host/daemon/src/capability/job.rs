@@ -10,6 +10,7 @@ use hotshoe_core::job::{Checkpoint, PHASE_LIMIT, Progress, Wake};
 use wasmtime::component::Resource;
 
 use super::Context;
+use super::allowance::{TOO_OFTEN, cost};
 use super::bindings::hotshoe::plugin::job::{self, Error};
 use crate::job::{JobRun, SaveError};
 
@@ -41,18 +42,22 @@ impl job::Host for Context {}
 
 impl job::HostJob for Context {
     async fn id(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<String> {
+        self.entered("job.id");
         Ok(self.table.get(&job)?.run.id.to_string())
     }
 
     async fn kind(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<String> {
+        self.entered("job.kind");
         Ok(self.table.get(&job)?.run.kind.clone())
     }
 
     async fn input(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<String> {
+        self.entered("job.input");
         Ok(self.table.get(&job)?.run.input.to_string())
     }
 
     async fn wake(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<job::Wake> {
+        self.entered("job.wake");
         Ok(match self.table.get(&job)?.run.wake.clone() {
             Wake::Started => job::Wake::Started,
             Wake::Due => job::Wake::Due,
@@ -64,10 +69,12 @@ impl job::HostJob for Context {
     }
 
     async fn attempt(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<u32> {
+        self.entered("job.attempt");
         Ok(self.table.get(&job)?.run.attempt)
     }
 
     async fn checkpoint(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<Option<job::Checkpoint>> {
+        self.entered("job.checkpoint");
         Ok(self.table.get(&job)?.checkpoint.clone().map(job::Checkpoint::from))
     }
 
@@ -76,20 +83,27 @@ impl job::HostJob for Context {
         job: Resource<RunningJob>,
         checkpoint: job::Checkpoint,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.entered("job.save");
         let job::Checkpoint { phase, schema, bytes } = checkpoint;
         let checkpoint = Checkpoint { phase, schema, bytes };
         let handle = self.table.get(&job)?.run.handle.clone();
-        match handle.save(checkpoint.clone()).await {
-            Ok(()) => {
-                self.table.get_mut(&job)?.checkpoint = Some(checkpoint);
-                Ok(Ok(()))
-            }
-            Err(SaveError::TooLarge(error)) => Ok(Err(Error::TooLarge(error.limit()))),
-            Err(other) => Ok(Err(Error::Io(other.to_string()))),
+        let writes = &self.tenant.device.allowance.writes;
+        let saved = if writes.take(cost(checkpoint.bytes.len())).await {
+            handle.save(checkpoint.clone()).await.map_err(|error| match error {
+                SaveError::TooLarge(error) => Error::TooLarge(error.limit()),
+                other => Error::Io(other.to_string()),
+            })
+        } else {
+            Err(Error::Io(TOO_OFTEN.to_owned()))
+        };
+        if saved.is_ok() {
+            self.table.get_mut(&job)?.checkpoint = Some(checkpoint);
         }
+        self.answer("job.save", saved)
     }
 
     async fn progress(&mut self, job: Resource<RunningJob>, progress: job::Progress) -> wasmtime::Result<()> {
+        self.entered("job.progress");
         let job::Progress { mut phase, done, total } = progress;
         phase.truncate(phase.floor_char_boundary(PHASE_LIMIT));
         self.table.get(&job)?.run.handle.progress(Progress { phase, done, total });
@@ -97,6 +111,7 @@ impl job::HostJob for Context {
     }
 
     async fn should_suspend(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<bool> {
+        self.entered("job.should-suspend");
         // A job that does nothing but ask waits instead of heating the processor.
         let now = Instant::now();
         let asked = self.table.get_mut(&job)?.asked.replace(now);
@@ -107,10 +122,12 @@ impl job::HostJob for Context {
     }
 
     async fn cancelled(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<bool> {
+        self.entered("job.cancelled");
         Ok(self.table.get(&job)?.run.handle.is_cancelled())
     }
 
     async fn drop(&mut self, job: Resource<RunningJob>) -> wasmtime::Result<()> {
+        self.entered("job.drop");
         self.table.delete(job)?;
         Ok(())
     }

@@ -59,6 +59,8 @@ impl LogSink {
         let message = plain(message, &mut left);
         let mut text = String::new();
         for (name, value) in fields {
+            // What stands between them is of the line, too: a field may be empty.
+            left = left.saturating_sub(2);
             if left == 0 {
                 break;
             }
@@ -147,6 +149,7 @@ impl log::Host for Context {
         message: String,
         fields: Vec<(String, String)>,
     ) -> wasmtime::Result<()> {
+        self.entered("log.write");
         let level = match level {
             log::Level::Debug => Level::DEBUG,
             log::Level::Info => Level::INFO,

@@ -9,16 +9,18 @@
 //! A capability is reached only when it was linked, and it is linked only when it was granted
 //! (`plugin::link`). The checks stay nevertheless: the second lock costs nothing.
 
+mod allowance;
 pub(crate) mod bindings;
 mod context;
 mod desired;
 mod device;
 mod download;
+mod entry;
 mod flash;
 mod gate;
 mod history;
 mod job;
-mod limits;
+pub(crate) mod limits;
 mod log;
 mod ownership;
 mod report;
@@ -28,8 +30,9 @@ mod telemetry;
 mod usage;
 mod wasi;
 
-pub use context::{Services, Tenant};
+pub use context::{OfDevice, Services, Tenant};
 pub use device::{DeviceFacts, Uptime, WallClock};
+pub use entry::Probe;
 pub use flash::OpenStaging;
 pub use history::{Author, History, Line, Logs};
 pub use job::RunningJob;
@@ -37,11 +40,7 @@ pub use log::LogSink;
 pub use source::OpenSource;
 pub use usage::Usage;
 
+pub(crate) use allowance::Allowance;
 pub(crate) use context::Context;
 pub(crate) use log::plain;
 pub(crate) use ownership::overlap;
-
-/// Runs what blocks on a disk beside the executor. The text of an error is for the plugin.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, String> {
-    crate::disk::blocking(work).await.map_err(|error| format!("the host could not do it: {error}"))
-}

@@ -27,6 +27,22 @@ fn below(value: &Value, path: String, owned: &[String]) -> Option<String> {
     }
 }
 
+/// Of the reported properties, what lies at owned paths and below.
+pub(super) fn part(reported: &Value, owned: &[String]) -> Value {
+    let mut all = Value::Object(serde_json::Map::new());
+    for path in owned {
+        let keys: Vec<&str> = path.split('.').collect();
+        let found = keys.iter().try_fold(reported, |value, key| value.get(key));
+        if let Some(found) = found {
+            let patch = keys.iter().rev().fold(found.clone(), |inner, key| {
+                Value::Object(serde_json::Map::from_iter([((*key).to_owned(), inner)]))
+            });
+            hotshoe_core::twin::merge(&mut all, &patch);
+        }
+    }
+    all
+}
+
 /// Whether `inner` is `outer` or lies below it. Keys hold no dots: the twin's own rule.
 fn covers(outer: &str, inner: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
@@ -64,6 +80,14 @@ mod tests {
             assert_eq!(trespass(&patch, &owned).as_deref(), outside, "{patch}");
         }
         assert_eq!(trespass(&json!({"a": 1}), &[]).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_part_is_what_is_owned() {
+        let reported = json!({"a": {"b": {"c": 1}, "d": 2}, "e": [3], "f": 4});
+        let owned = ["a.b".to_owned(), "e".to_owned(), "missing.x".to_owned()];
+        assert_eq!(part(&reported, &owned), json!({"a": {"b": {"c": 1}}, "e": [3]}));
+        assert_eq!(part(&reported, &[]), json!({}));
     }
 
     #[test]

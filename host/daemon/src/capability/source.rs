@@ -171,18 +171,22 @@ impl Body for Counting {
 
 impl download::HostSource for Context {
     async fn digest(&mut self, source: Resource<OpenSource>) -> wasmtime::Result<String> {
+        self.entered("download.source.digest");
         Ok(self.table.get(&source)?.image.digest.to_string())
     }
 
     async fn size(&mut self, source: Resource<OpenSource>) -> wasmtime::Result<Option<u64>> {
+        self.entered("download.source.size");
         Ok(self.table.get(&source)?.image.length)
     }
 
     async fn version(&mut self, source: Resource<OpenSource>) -> wasmtime::Result<Option<String>> {
+        self.entered("download.source.version");
         Ok(self.table.get(&source)?.version.clone())
     }
 
     async fn drop(&mut self, source: Resource<OpenSource>) -> wasmtime::Result<()> {
+        self.entered("download.source.drop");
         self.table.delete(source)?;
         Ok(())
     }

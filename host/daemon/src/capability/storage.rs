@@ -2,7 +2,7 @@
 //!
 //! Each plugin has a directory that carries its name; its versions share it, other plugins cannot name it. Each key
 //! is a file of its own, written as all state is ([`StateDir`]): durable when the call returns. The grant says how
-//! many bytes keys and values may take together; what is there is counted at each write, so no counter can drift from
+//! many bytes keys and values may take together, in 256 keys at most; what is there is counted at each write, so no counter can drift from
 //! the disk. Values of a file that turned out damaged are gone, as `state` does it.
 
 use std::sync::Arc;
@@ -10,12 +10,16 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::Context;
+use super::allowance::{TOO_OFTEN, cost};
 use super::bindings::hotshoe::plugin::storage::{self, Error};
-use super::{Context, blocking};
+use super::entry::SOON;
 use crate::state::{StateDir, StateError};
 
 /// The longest key, in bytes.
 const KEY_LIMIT: usize = 64;
+/// The most keys. Each is a file, and takes a block of the disk however short it is.
+const KEYS: usize = 256;
 /// Files stand under this and the key in hexadecimal, so that no key is a special name.
 const PREFIX: &str = "key-";
 
@@ -51,7 +55,11 @@ impl Store {
         }
         let dir = self.dir()?;
         let mut taken = size(key, value);
-        for other in Self::keys(&dir)?.iter().filter(|other| *other != key) {
+        let keys = Self::keys(&dir)?;
+        if keys.len() >= KEYS && !keys.iter().any(|other| other == key) {
+            return Err(Error::Full(self.quota));
+        }
+        for other in keys.iter().filter(|other| *other != key) {
             let value = Self::read(&dir, other)?.unwrap_or_default();
             taken = taken.saturating_add(size(other, &value));
         }
@@ -104,40 +112,61 @@ impl Context {
             plugin: tenant.name.as_str().replace('.', "_"),
             quota: tenant.grants.storage,
         };
-        let lock = Arc::clone(&self.tenant.storage);
-        blocking(move || {
-            let _alone = lock.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let allowance = Arc::clone(&tenant.device.allowance);
+        let disk = self.disk();
+        let working = disk.blocking(SOON, move || {
+            let _alone = allowance.storage.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             work(&store)
-        })
-        .await
-        .unwrap_or_else(|text| Err(Error::Io(text)))
+        });
+        working.await.unwrap_or_else(|text| Err(Error::Io(text)))
+    }
+
+    /// Changes the store, as often as a plugin may: each change wears the disk, and a long value more than a short one.
+    async fn change(
+        &mut self,
+        size: usize,
+        work: impl FnOnce(&Store) -> Result<(), Error> + Send + 'static,
+    ) -> Result<(), Error> {
+        let allowance = Arc::clone(&self.tenant.device.allowance);
+        if !allowance.writes.take(cost(size)).await {
+            return Err(Error::Io(TOO_OFTEN.to_owned()));
+        }
+        self.store(work).await
     }
 }
 
 impl storage::Host for Context {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        if let Err(error) = validate(&key) {
-            return Ok(Err(error));
-        }
-        Ok(self.store(move |store| Store::read(&store.dir()?, &key)).await)
+        self.entered("storage.get");
+        let value = match validate(&key) {
+            Ok(()) => self.store(move |store| Store::read(&store.dir()?, &key)).await,
+            Err(error) => Err(error),
+        };
+        self.answer("storage.get", value)
     }
 
     async fn set(&mut self, key: String, value: Vec<u8>) -> wasmtime::Result<Result<(), Error>> {
-        if let Err(error) = validate(&key) {
-            return Ok(Err(error));
-        }
-        Ok(self.store(move |store| store.write(&key, &value)).await)
+        self.entered("storage.set");
+        let set = match validate(&key) {
+            Ok(()) => self.change(value.len(), move |store| store.write(&key, &value)).await,
+            Err(error) => Err(error),
+        };
+        self.answer("storage.set", set)
     }
 
     async fn delete(&mut self, key: String) -> wasmtime::Result<Result<(), Error>> {
-        if let Err(error) = validate(&key) {
-            return Ok(Err(error));
-        }
-        Ok(self.store(move |store| store.dir()?.remove(&file(&key)).map_err(io)).await)
+        self.entered("storage.delete");
+        let deleted = match validate(&key) {
+            Ok(()) => self.change(0, move |store| store.dir()?.remove(&file(&key)).map_err(io)).await,
+            Err(error) => Err(error),
+        };
+        self.answer("storage.delete", deleted)
     }
 
     async fn keys(&mut self) -> wasmtime::Result<Result<Vec<String>, Error>> {
-        Ok(self.store(|store| Store::keys(&store.dir()?)).await)
+        self.entered("storage.keys");
+        let keys = self.store(|store| Store::keys(&store.dir()?)).await;
+        self.answer("storage.keys", keys)
     }
 }
 
@@ -182,6 +211,17 @@ mod tests {
         store.write("a", &[2; 9]).unwrap();
         assert!(matches!(store.write("c", &[]), Err(Error::Full(20))));
         assert_eq!(read(&store, "a"), Some(vec![2; 9]));
+    }
+
+    #[test]
+    fn a_store_has_so_many_keys_however_short_they_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = store(directory.path(), "acme_one", 64 * 1024);
+        for number in 0..KEYS {
+            store.write(&number.to_string(), &[]).unwrap();
+        }
+        assert!(matches!(store.write("one-more", &[]), Err(Error::Full(_))));
+        store.write("7", b"one of them").unwrap();
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! `telemetry`: device-to-cloud messages.
 //!
-//! The queue is the hub's, bounded and shared by all plugins: a full one is an answer, never a wait. Nothing is
-//! durable here; what must arrive is reported.
+//! The queue is the hub's, bounded and shared by all plugins: a full one is an answer, never a wait. Of its places a
+//! plugin has a part, and a rate, so that none fills it for the others. Nothing is durable here; what must arrive is
+//! reported.
 
 use super::Context;
 use super::bindings::hotshoe::plugin::telemetry::{self, Error};
@@ -16,21 +17,27 @@ impl telemetry::Host for Context {
         body: String,
         properties: Vec<(String, String)>,
     ) -> wasmtime::Result<Result<(), Error>> {
+        self.entered("telemetry.send");
+        let sent = self.queue_message(&body, properties);
+        self.answer("telemetry.send", sent)
+    }
+}
+
+impl Context {
+    fn queue_message(&self, body: &str, properties: Vec<(String, String)>) -> Result<(), Error> {
         if !self.tenant.grants.telemetry {
-            return Ok(Err(Error::Denied(format!("{} was not granted telemetry", self.tenant.name))));
+            return Err(Error::Denied(format!("{} was not granted telemetry", self.tenant.name)));
         }
-        if let Err(text) = check(&properties) {
-            return Ok(Err(Error::Invalid(text)));
-        }
-        let body = match serde_json::from_str(&body) {
-            Ok(body) => body,
-            Err(error) => return Ok(Err(Error::Invalid(format!("the message is not JSON: {error}")))),
-        };
-        Ok(self.services.telemetry.send(body, properties).map_err(|error| match error {
-            TelemetryError::Full { limit } => Error::Full(u32::try_from(limit).unwrap_or(u32::MAX)),
-            TelemetryError::ShuttingDown => Error::Full(0),
+        check(&properties).map_err(Error::Invalid)?;
+        let body = serde_json::from_str(body)
+            .map_err(|error| Error::Invalid(format!("the message is not JSON: {error}")))?;
+        let full = |limit: usize| Error::Full(u32::try_from(limit).unwrap_or(u32::MAX));
+        let place = self.tenant.device.allowance.message().map_err(full)?;
+        self.services.telemetry.send_in(body, properties, Some(place)).map_err(|error| match error {
+            TelemetryError::Full { limit } => full(limit),
+            TelemetryError::ShuttingDown => full(0),
             other => Error::Invalid(other.to_string()),
-        }))
+        })
     }
 }
 

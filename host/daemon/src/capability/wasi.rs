@@ -2,7 +2,16 @@
 //!
 //! Standard output and error become log lines, standard input is at its end, there are no arguments, no environment
 //! and no directories; `exit` ends the call; the clocks are coarse, so that no plugin measures what others do; random
-//! bytes are real. Which interfaces are linked at all is `plugin::link`'s to say.
+//! bytes are real. Which interfaces are linked at all is `plugin::link`'s to say:
+//!
+//! | Left of WASI | Because `std` |
+//! |---|---|
+//! | `cli/{environment, exit}` | asks for arguments and variables at the start; ends a panic by it |
+//! | `cli/{stdin, stdout, stderr, terminal-*}`, `io/{error, poll, streams}` | prints, and asks whether to colour; a pause is a poll |
+//! | `clocks/{monotonic-clock, wall-clock}` | `Instant`, `SystemTime`, `thread::sleep` |
+//! | `random/{random, insecure, insecure-seed}` | seeds its hash maps |
+//!
+//! Everything else of WASI, files, sockets, HTTP, ends the call of a plugin that calls it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -67,11 +76,11 @@ impl HostMonotonicClock for CoarseMonotonicClock {
     }
 }
 
-fn coarse(time: Duration) -> Duration {
+pub(super) fn coarse(time: Duration) -> Duration {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

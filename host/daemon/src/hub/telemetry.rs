@@ -9,7 +9,7 @@ use std::sync::Arc;
 use hotshoe_core::topic;
 use serde_json::Value;
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use super::link::{Link, Lost};
 use super::metrics::HubMetrics;
@@ -56,6 +56,8 @@ pub struct Telemetry {
 struct Message {
     topic: String,
     body: Vec<u8>,
+    /// The sender's, free again when the message has left.
+    _place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// The other end of [`Telemetry`]; the session empties it.
@@ -74,6 +76,16 @@ impl Telemetry {
 
     /// Queues a JSON message with application properties. Does **not** wait and does **not** write to the disk.
     pub fn send(&self, body: Value, properties: Vec<(String, String)>) -> Result<(), TelemetryError> {
+        self.send_in(body, properties, None)
+    }
+
+    /// The same in a place of the sender's, which it has back when the message was sent, or could not be queued.
+    pub fn send_in(
+        &self,
+        body: Value,
+        properties: Vec<(String, String)>,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<(), TelemetryError> {
         let body = body.to_string().into_bytes();
         let size = properties.iter().fold(body.len(), |size, (name, value)| size + name.len() + value.len());
         if size > MESSAGE_LIMIT {
@@ -86,7 +98,8 @@ impl Telemetry {
         if topic.len() > TOPIC_LIMIT {
             return Err(TelemetryError::TooLarge { size: topic.len(), limit: TOPIC_LIMIT });
         }
-        self.queue.try_send(Message { topic, body }).map_err(|error| match error {
+        self.queue.try_send(Message { topic, body, _place: place.map(Arc::new) }).map_err(|error| match error
+        {
             mpsc::error::TrySendError::Full(_) => TelemetryError::Full { limit: self.queue.max_capacity() },
             mpsc::error::TrySendError::Closed(_) => TelemetryError::ShuttingDown,
         })

@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 use tracing::Level;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
+use super::admission::{Place, Share};
 use super::answer::Verdict;
 use super::backtrace;
 use super::engine::Engine;
@@ -31,12 +31,9 @@ use super::plugin::Mounted;
 use super::ticker::Running;
 use crate::capability::Context;
 use crate::capability::bindings::Plugin as Instance;
+use crate::capability::limits::{HANDED_OVER, HANDLES};
 use crate::job::JobRun;
 
-/// The most a guest hands over in one call of the host, in bytes: a chunk of 1 MiB and a little.
-const HANDED_OVER: usize = 1024 * 1024 + 64 * 1024;
-/// The most handles a guest may hold, of its own resources and the host's.
-const HANDLES: usize = 1000;
 /// The longest text of a failure that is passed on, in bytes.
 const TEXT_LIMIT: usize = 1000;
 
@@ -74,10 +71,12 @@ pub(super) struct Call {
     store: Store<Context>,
     instance: Instance,
     meter: Meter,
+    engine: Engine,
+    share: Arc<Share>,
     _witnessed: Option<Box<dyn Any + Send>>,
     _running: Running,
     _open: Open,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 type Work<'a, T> = Pin<Box<dyn Future<Output = wasmtime::Result<T>> + Send + 'a>>;
@@ -165,7 +164,8 @@ impl Call {
         entered: &AtomicBool,
     ) -> Result<Call, Failure> {
         let Engine(engine) = &mounted.engine;
-        let permit = Arc::clone(&engine.instances).acquire_owned().await.map_err(|_| Failure::Busy)?;
+        let share = Arc::clone(&mounted.share);
+        let place = engine.admission.enter(&share, job.is_some()).await.map_err(|_| Failure::Busy)?;
         entered.store(true, Ordering::Relaxed);
         let witness = engine.witness.clone();
         let witnessed = witness.map(|witness| witness.enter(mounted.tenant.name.as_str()));
@@ -180,16 +180,19 @@ impl Call {
         let on_tick = meter.clone();
         store.epoch_deadline_callback(move |_| on_tick.on_tick());
         store.set_epoch_deadline(1);
-        let instantiated = meter.watch(mounted.pre.instantiate_async(&mut store)).await;
+        let turn = || engine.admission.turn(&share);
+        let instantiated = meter.watch(mounted.pre.instantiate_async(&mut store), turn).await;
         let instance = instantiated.map_err(|error| failure(&error))?;
         Ok(Call {
             store,
             instance,
             meter,
+            engine: mounted.engine.clone(),
+            share,
             _witnessed: witnessed,
             _running: running,
             _open: open,
-            _permit: permit,
+            _place: place,
         })
     }
 
@@ -197,7 +200,8 @@ impl Call {
         mut self,
         work: impl for<'a> FnOnce(&'a Instance, &'a mut Store<Context>) -> Work<'a, T>,
     ) -> Result<T, Failure> {
-        let result = self.meter.watch(work(&self.instance, &mut self.store)).await;
+        let turn = || self.engine.0.admission.turn(&self.share);
+        let result = self.meter.watch(work(&self.instance, &mut self.store), turn).await;
         result.map_err(|error| failure(&error))
     }
 }

@@ -2,19 +2,24 @@
 //!
 //! The compiler reads what a stranger wrote, and a small component can be made to cost minutes and gigabytes. So it
 //! runs outside of the device process, and the bounds are set from outside too: memory and processor time by the
-//! kernel before the child sees a byte, wall-clock time by killing it, the size of the result by not reading on.
+//! kernel before the child sees a byte, wall-clock time by killing it, the size of the result by not reading on. One
+//! compiles at a time, and after everything else that the device has to do.
 //! Its environment is empty. What it sends back is believed as much as the program file itself is.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
+use tokio::sync::Mutex;
 
 use super::cache::CODE_LIMIT;
 
+/// How far the compiler stands back, as `nice` counts.
+const NICENESS: i32 = 10;
 /// How much of the compiler's complaint is passed on, in bytes.
 const COMPLAINT_LIMIT: u64 = 2048;
 
@@ -27,6 +32,8 @@ pub(super) struct Compiler {
     pub(super) memory: u64,
     /// The time it may take, on the clock and of the processors.
     pub(super) timeout: Duration,
+    /// Held while it runs: what it may take is taken once.
+    pub(super) alone: Arc<Mutex<()>>,
 }
 
 /// Why there is no code.
@@ -70,6 +77,7 @@ impl Compiler {
     /// # Errors
     /// See [`CompileError`].
     pub(super) async fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
+        let _alone = self.alone.lock().await;
         let mut child = self.start()?;
         match tokio::time::timeout(self.timeout, self.converse(&mut child, component)).await {
             Ok(result) => result,
@@ -105,6 +113,8 @@ impl Compiler {
             let both = Rlimit { current: Some(limit), maximum: Some(limit) };
             prlimit(pid, resource, both).map_err(|error| failed(error.into()))?;
         }
+        // Where that is not allowed it competes.
+        let _ = setpriority_process(pid, NICENESS);
         Ok(child)
     }
 

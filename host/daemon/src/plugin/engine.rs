@@ -1,33 +1,24 @@
 //! The engine: the one place that decides how guests run on this device.
 //!
-//! How they are *compiled* is shared with the compiler (`hotshoe-engine-config`); here stand the bounds for all
-//! guests together. The pool is set aside once, as address space and not as memory, so that a call neither maps
+//! How they are *compiled* is shared with the compiler (`hotshoe-engine-config`), what one call may take stands in
+//! `capability::limits`, and who comes in at all in [`super::admission`]; here stand the bounds for all guests together. The pool is set aside once, as address space and not as memory, so that a call neither maps
 //! nor unmaps, and no number of plugins takes more than it holds: a call that finds it empty waits its turn.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::fs::Dir;
-use hotshoe_core::manifest::PluginName;
-use tokio::sync::Semaphore;
 use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
 
+use super::admission::{Admission, INSTANCES};
 use super::cache::Cache;
 use super::compile::Compiler;
 use super::metrics::Metrics;
 use super::ticker::Ticker;
 use super::witness::Witness;
-use crate::capability::Logs;
-
-/// How many instances there may be at once, over all plugins. Each sets 4 GiB of address space aside, which is how
-/// compiled code goes without bounds checks; more than 64 would not fit the address space of small processors.
-pub const INSTANCES: u32 = 32;
-/// Core instances, tables and memories within one plugin. Language runtimes are made of several.
-const CORE_INSTANCES: u32 = 40;
-const TABLES: u32 = 16;
-const TABLE_ELEMENTS: usize = 20_000;
+use crate::capability::limits::{CORE_INSTANCES, MEMORIES, TABLE_ELEMENTS, TABLES};
+use crate::capability::{Logs, Probe};
 
 /// What the device's configuration says of plugins.
 #[derive(Debug)]
@@ -50,6 +41,11 @@ pub struct EngineSettings {
     pub settings_timeout: Duration,
     /// Who is told which plugin is entered.
     pub witness: Option<Arc<dyn Witness>>,
+    /// How many threads guests run on.
+    pub threads: usize,
+    /// Told which of the host's functions a guest has called, before anything else is done. For tests, which let a
+    /// function fail there; nobody on a device.
+    pub probe: Option<Probe>,
 }
 
 impl EngineSettings {
@@ -65,6 +61,8 @@ impl EngineSettings {
             burst_limit: Duration::from_secs(2),
             settings_timeout: Duration::from_secs(10),
             witness: None,
+            threads: 2,
+            probe: None,
         }
     }
 }
@@ -94,14 +92,13 @@ pub(super) struct Inner {
     pub(super) compiler: Compiler,
     pub(super) metrics: Metrics,
     pub(super) logs: Logs,
-    pub(super) instances: Arc<Semaphore>,
+    pub(super) admission: Admission,
     pub(super) component_limit: u64,
     pub(super) memory_limit: u64,
     pub(super) burst_limit: Duration,
     pub(super) settings_timeout: Duration,
     pub(super) witness: Option<Arc<dyn Witness>>,
-    /// One lock a plugin, whatever versions of it are loaded: they share one store.
-    storage: Mutex<HashMap<PluginName, Arc<Mutex<()>>>>,
+    pub(super) probe: Option<Probe>,
 }
 
 impl Engine {
@@ -119,25 +116,18 @@ impl Engine {
                 program: settings.aot,
                 memory: settings.compile_memory,
                 timeout: settings.compile_timeout,
+                alone: Arc::default(),
             },
             metrics: Metrics::default(),
             logs: Logs::default(),
-            instances: Arc::new(Semaphore::new(INSTANCES as usize)),
+            admission: Admission::new(settings.threads),
             component_limit: settings.component_limit,
             memory_limit: settings.memory_limit,
             burst_limit: settings.burst_limit,
             settings_timeout: settings.settings_timeout,
             witness: settings.witness,
-            storage: Mutex::default(),
+            probe: settings.probe,
         })))
-    }
-
-    /// The lock around the store of a plugin.
-    pub(super) fn storage_of(&self, plugin: &PluginName) -> Arc<Mutex<()>> {
-        let mut locks = self.0.storage.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those of plugins that are gone.
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
-        Arc::clone(locks.entry(plugin.clone()).or_default())
     }
 
     /// What is counted of calls into guests, for the device's metrics.
@@ -156,11 +146,11 @@ fn configure(memory_limit: u64) -> wasmtime::Result<wasmtime::Engine> {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES)
         .total_core_instances(INSTANCES * CORE_INSTANCES)
-        .total_memories(INSTANCES * 2)
+        .total_memories(INSTANCES * MEMORIES)
         .total_tables(INSTANCES * TABLES)
         .total_stacks(INSTANCES)
         .max_core_instances_per_component(CORE_INSTANCES)
-        .max_memories_per_component(2)
+        .max_memories_per_component(MEMORIES)
         .max_tables_per_component(TABLES)
         .max_tables_per_module(4)
         .table_elements(TABLE_ELEMENTS)

@@ -23,7 +23,7 @@ use super::link;
 use super::plugin::{Mounted, Plugin};
 use super::precompiled;
 use crate::capability::bindings::PluginPre;
-use crate::capability::{LogSink, Services, Tenant};
+use crate::capability::{LogSink, OfDevice, Services, Tenant};
 
 /// How long the start code of a plugin may take when it is checked.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -149,10 +149,11 @@ impl Engine {
         let figures = self.0.metrics.of(&manifest);
         let (usage, history) = (figures.usage.clone(), self.0.logs.of(&manifest.name));
         let log = LogSink::new(&manifest, history, services.facts.clock.clone(), usage.dropped.clone());
-        let storage = self.storage_of(&manifest.name);
-        let tenant = Arc::new(Tenant::new(&manifest, grants, settings, storage, log, usage));
+        let share = self.0.admission.share(&manifest.name);
+        let device = OfDevice { allowance: Arc::clone(&share.allowance), probe: self.0.probe.clone() };
+        let tenant = Arc::new(Tenant::new(&manifest, grants, settings, device, log, usage));
         let engine = self.clone();
-        let mounted = Mounted { engine, manifest, digest, tenant, services, figures, pre, health };
+        let mounted = Mounted { engine, manifest, digest, tenant, services, share, figures, pre, health };
         check(&mounted).await?;
         Ok(Plugin(Arc::new(mounted)))
     }

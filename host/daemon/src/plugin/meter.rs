@@ -9,16 +9,24 @@
 //! polls the guest either waited for the host, which ends the burst, or was made to give way by the tick, which does
 //! not. Time inside host functions that do not wait is the guest's: it asked for it.
 //!
-//! This does not limit how often a guest computes and waits in turn; the wall-clock limit of the call does.
+//! This does not limit how often a guest computes and waits in turn; the wall-clock limit of the call does. But it is
+//! seen: who computed for more than a [`SLICE`] and did not rest for as long takes turns ([`super::admission`]), one poll
+//! a turn. So neither a guest that spins nor one that rests for a moment before each tick keeps others waiting.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::task::ready;
+use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use wasmtime::UpdateDeadline;
+
+use super::ticker::TICK;
+
+/// How much more a guest may have computed than rested before it takes turns.
+const SLICE: Duration = TICK;
 
 /// The processor time of one guest. Cheap to clone; clones are the same meter.
 #[derive(Clone)]
@@ -61,21 +69,34 @@ impl Meter {
         Duration::from_nanos(self.0.total.load(Ordering::Relaxed))
     }
 
-    /// Runs a future and measures it.
-    pub(super) async fn watch<F: Future>(&self, future: F) -> F::Output {
+    /// Runs a future and measures it. Who computes for long waits for a turn, as `turn` gives them, before each poll.
+    pub(super) async fn watch<F: Future, T: Future>(&self, future: F, turn: impl Fn() -> T) -> F::Output {
         let mut future = pin!(future);
         let inner = &self.0;
+        let mut balance = Balance::default();
+        let mut waiting: Option<Pin<Box<T>>> = None;
         poll_fn(|context| {
+            if waiting.is_none() && balance.owes(inner.gave_way.load(Ordering::Relaxed)) {
+                waiting = Some(Box::pin(turn()));
+            }
+            let held = match &mut waiting {
+                Some(turn) => Some(ready!(turn.as_mut().poll(context))),
+                None => None,
+            };
+            waiting = None;
             let began = thread_time();
             inner.poll_began.store(began, Ordering::Relaxed);
+            inner.gave_way.store(false, Ordering::Relaxed);
             let polled = future.as_mut().poll(context);
             let computed = thread_time().saturating_sub(began);
             inner.total.fetch_add(computed, Ordering::Relaxed);
-            if inner.gave_way.swap(false, Ordering::Relaxed) {
+            if inner.gave_way.load(Ordering::Relaxed) {
                 inner.burst.fetch_add(computed, Ordering::Relaxed);
             } else {
                 inner.burst.store(0, Ordering::Relaxed);
             }
+            balance.computed(Duration::from_nanos(computed));
+            drop(held);
             polled
         })
         .await
@@ -90,6 +111,29 @@ impl Meter {
         }
         inner.gave_way.store(true, Ordering::Relaxed);
         Ok(UpdateDeadline::Yield(1))
+    }
+}
+
+/// How much more a guest has computed than rested.
+#[derive(Default)]
+struct Balance {
+    debt: Duration,
+    /// When it last stopped computing.
+    rests: Option<Instant>,
+}
+
+impl Balance {
+    /// Whether it is to take turns; asked before it computes. Being made to give way is no rest.
+    fn owes(&mut self, gave_way: bool) -> bool {
+        if let Some(since) = self.rests.take().filter(|_| !gave_way) {
+            self.debt = self.debt.saturating_sub(since.elapsed());
+        }
+        self.debt >= SLICE
+    }
+
+    fn computed(&mut self, time: Duration) {
+        self.debt = self.debt.saturating_add(time);
+        self.rests = Some(Instant::now());
     }
 }
 
@@ -116,16 +160,19 @@ mod tests {
     async fn a_burst_that_only_gives_way_ends() {
         let meter = Meter::new(Duration::from_millis(20));
         let killed = meter
-            .watch(async {
-                for round in 0..1000 {
-                    compute(Duration::from_millis(1));
-                    if meter.on_tick().is_err() {
-                        return Some(round);
+            .watch(
+                async {
+                    for round in 0..1000 {
+                        compute(Duration::from_millis(1));
+                        if meter.on_tick().is_err() {
+                            return Some(round);
+                        }
+                        tokio::task::yield_now().await;
                     }
-                    tokio::task::yield_now().await;
-                }
-                None
-            })
+                    None
+                },
+                || std::future::ready(()),
+            )
             .await;
         assert!(killed.is_some_and(|round| round > 0), "{killed:?}");
     }
@@ -134,16 +181,47 @@ mod tests {
     async fn waiting_for_the_host_begins_a_new_burst() {
         let meter = Meter::new(Duration::from_millis(20));
         meter
-            .watch(async {
-                for _ in 0..10 {
-                    compute(Duration::from_millis(5));
-                    meter.on_tick().unwrap();
-                    tokio::task::yield_now().await;
-                    // No tick before this one: the guest waits.
-                    tokio::task::yield_now().await;
-                }
-            })
+            .watch(
+                async {
+                    for _ in 0..10 {
+                        compute(Duration::from_millis(5));
+                        meter.on_tick().unwrap();
+                        tokio::task::yield_now().await;
+                        // No tick before this one: the guest waits.
+                        tokio::task::yield_now().await;
+                    }
+                },
+                || std::future::ready(()),
+            )
             .await;
         assert!(meter.total() >= Duration::from_millis(50), "all of it is counted: {:?}", meter.total());
+    }
+
+    #[tokio::test]
+    async fn who_computes_for_long_takes_turns_also_if_it_rests_a_little() {
+        let turns = AtomicU64::new(0);
+        let count = || {
+            turns.fetch_add(1, Ordering::Relaxed);
+            std::future::ready(())
+        };
+        let restless = async {
+            for _ in 0..20 {
+                compute(Duration::from_millis(5));
+                // It waits for something that is there at once.
+                tokio::task::yield_now().await;
+            }
+        };
+        Meter::new(Duration::from_secs(1)).watch(restless, count).await;
+        let taken = turns.swap(0, Ordering::Relaxed);
+        assert!(taken >= 15, "{taken}");
+
+        let calm = async {
+            for _ in 0..5 {
+                compute(Duration::from_millis(5));
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        Meter::new(Duration::from_secs(1)).watch(calm, count).await;
+        assert_eq!(turns.load(Ordering::Relaxed), 0);
     }
 }

@@ -2,9 +2,10 @@
 //!
 //! A plugin is a stranger's code that the device runs with real rights, so each step is one file that argues what it
 //! keeps out: `load` (what is let in at all), `compile` and `cache` (where its native code comes from), `link` (what
-//! it can reach), `call` (what one call may take), `health` (who is told how it went), `answer` (what of its answer is believed), `routes` (what is
+//! it can reach), `admission` (who comes in, and whose turn it is), `call` (what one call may take), `health` (who is told how it went), `answer` (what of its answer is believed), `routes` (what is
 //! whose). `engine` sets the bounds for all of them together.
 
+mod admission;
 mod answer;
 mod backtrace;
 mod cache;
@@ -24,9 +25,10 @@ mod seal;
 mod ticker;
 mod witness;
 
+pub use admission::INSTANCES;
 pub use answer::{Decision, Reply};
 pub use compile::CompileError;
-pub use engine::{Engine, EngineError, EngineSettings, INSTANCES};
+pub use engine::{Engine, EngineError, EngineSettings};
 pub use health::Health;
 pub use load::{LoadError, Loading};
 pub use metrics::Metrics;

@@ -10,6 +10,7 @@ use hotshoe_core::method::Refusal;
 use semver::Version;
 use serde_json::Value;
 
+use super::admission::Share;
 use super::answer::{self, Decision, Reply};
 use super::call::{self, Failure, Terms};
 use super::engine::Engine;
@@ -34,6 +35,8 @@ pub(super) struct Mounted {
     pub(super) digest: blake3::Hash,
     pub(super) tenant: Arc<Tenant>,
     pub(super) services: Arc<Services>,
+    /// What it shares with its other versions.
+    pub(super) share: Arc<Share>,
     pub(super) figures: Arc<Figures>,
     pub(super) pre: PluginPre<Context>,
     /// Who is told how its calls go.

@@ -21,7 +21,7 @@ async fn a_plugin_reports_what_it_owns_and_nothing_else() {
         ("report", json!({"test": 1, "nested": {"yours": 2}}), "nested.yours"),
         ("report", json!({"nested": null}), "nested"),
         ("report", json!({"hotshoe": {"jobs": null}}), "hotshoe"),
-        ("reportHuge", Value::Null, "32"),
+        ("reportHuge", Value::Null, "8192"),
         ("reportNotJson", Value::Null, "JSON"),
         ("report", json!([1]), "object"),
     ] {
