@@ -7,6 +7,7 @@
 //! | `planted` | the same, with bugs planted in the code: each must be caught | the simulator's eyes |
 //! | `calls` | every system call of an update, by `strace` | the whole process, the kernel |
 //! | `ext4` | a live file system | the disk, the file system |
+//! | `zoo` | hostile plugins, 10,000 times, with times | the engine, the compiler, the host's functions |
 //!
 //! A level that cannot be had here is told as skipped, loudly.
 
@@ -43,11 +44,12 @@ enum Level {
     Planted,
     Calls,
     Ext4,
+    Zoo,
 }
 
 /// Runs the levels; tells at the end which went well.
 pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
-    let all = [Level::Simulator, Level::Planted, Level::Ext4, Level::Calls];
+    let all = [Level::Simulator, Level::Planted, Level::Ext4, Level::Calls, Level::Zoo];
     let wanted = all.into_iter().filter(|level| arguments.only.is_empty() || arguments.only.contains(level));
     let mut told = Vec::new();
     for level in wanted {
@@ -60,6 +62,7 @@ pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
             }
             Level::Planted => planted(),
             Level::Calls => calls(),
+            Level::Zoo => zoo(),
             Level::Ext4 => simulator(&["ext4", "--cuts", &arguments.ext4_cuts.to_string()]),
         };
         let time = start.elapsed().as_secs_f64();
@@ -97,6 +100,16 @@ fn calls() -> Result<()> {
     run(cargo().args(["build", "--workspace", "--bins"]))?;
     let test = ["test", "--workspace", "--bins", "--test", "faults"];
     run(cargo().env("HOTSHOE_TORTURE", "1").args(test).args(["an_update", "--", "--nocapture"]))
+}
+
+/// What a test does not do: judge times, and 10,000 rounds.
+fn zoo() -> Result<()> {
+    for guest in ["test-guest", "zoo"] {
+        guests::build(Some(guest))?;
+    }
+    run(cargo().args(["build", "--workspace", "--bins"]))?;
+    let test = ["test", "--workspace", "--bins", "--test", "zoo", "--"];
+    run(cargo().args(test).args(["long::", "--ignored", "--nocapture", "--test-threads", "1"]))
 }
 
 /// The short run, in the test of everything: enough lives for each operation of each world, and a few real cuts.
