@@ -2,9 +2,11 @@
 //!
 //! Tokens are checked all the same, so that a wrong policy shows as it would there.
 
+use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
+use serde_json::Value;
 
 use super::Service;
 use crate::fault::Fault;
@@ -21,7 +23,17 @@ pub(super) async fn digital_twins(
     ))
 }
 
-/// `/jobs/create` and `/jobs[/ID]`: import and export by way of a storage account.
+/// `GET /jobs`: the jobs of import and export, of which there are none. `az iot hub job list` asks for them beside those
+/// over devices.
+pub(super) async fn no_jobs(
+    State(service): State<Service>,
+    headers: HeaderMap,
+) -> Result<Json<[Value; 0]>, Fault> {
+    service.authorize(&headers, Right::RegistryReadWrite, "/jobs")?;
+    Ok(Json([]))
+}
+
+/// `/jobs/create` and `/jobs/ID`: import and export by way of a storage account.
 pub(super) async fn import_and_export(
     State(service): State<Service>,
     headers: HeaderMap,

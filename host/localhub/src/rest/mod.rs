@@ -92,7 +92,7 @@ pub(crate) fn router(service: Service) -> Router {
         .route("/jobs/v2/query", get(jobs::list))
         .route("/jobs/v2/{id}", get(jobs::show).put(jobs::put))
         .route("/jobs/v2/{id}/cancel", post(jobs::cancel))
-        .route("/jobs", get(absent::import_and_export))
+        .route("/jobs", get(absent::no_jobs))
         .route("/jobs/create", post(absent::import_and_export))
         .route("/jobs/{id}", get(absent::import_and_export).delete(absent::import_and_export))
         .route("/configurations", get(configurations::list))

@@ -118,6 +118,8 @@ async fn a_twin_job_changes_every_twin_that_matches_and_tells_the_connected() {
         place.rest(Method::GET, "/jobs/v2/query?jobType=scheduleUpdateTwin&jobStatus=completed", None).await;
     assert_eq!((listed.as_array().unwrap().len(), &listed[0]["jobId"]), (1, &json!("t")));
     assert_eq!(place.rest(Method::GET, "/jobs/v2/query?jobStatus=running", None).await.1, json!([]));
+    // Those of import and export, which `az iot hub job list` asks for as well.
+    assert_eq!(place.rest(Method::GET, "/jobs", None).await.1, json!([]));
 }
 
 #[tokio::test]
