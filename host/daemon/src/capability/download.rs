@@ -37,7 +37,7 @@ impl download::Host for Context {
         };
         let request = match checked {
             Ok((request, _)) => request,
-            Err(error) => return Ok(Err(error)),
+            Err(error) => return self.answer("download.fetch", Err(error)),
         };
         let grants = self.tenant.grants.clone();
         let allow = move |url: &Url| grants.allows_url(url);
@@ -51,7 +51,7 @@ impl download::Host for Context {
         let fetcher = fetcher.metered(Arc::new(self.services.gate.traffic().clone()));
         match self.hold().fetching(fetcher.fetch(&request, &allow, &progress)).await {
             Ok(artifact) => Ok(Ok(self.table.push(artifact)?)),
-            Err(error) => Ok(Err(error)),
+            Err(error) => self.answer("download.fetch", Err(error)),
         }
     }
 
@@ -63,7 +63,7 @@ impl download::Host for Context {
         match self.known(request).await {
             Ok(Some(source)) => Ok(Ok(Some(self.table.push(source)?))),
             Ok(None) => Ok(Ok(None)),
-            Err(error) => Ok(Err(error)),
+            Err(error) => self.answer("download.resolve", Err(error)),
         }
     }
 }

@@ -22,7 +22,10 @@ mod shapes;
 #[path = "../plugin/stage.rs"]
 #[allow(dead_code)] // Made for the tests of plugins; this is some of what it can do.
 mod stage;
+#[path = "../support/mod.rs"]
+mod support;
 mod wat;
+mod whole;
 
 use std::time::Duration;
 
