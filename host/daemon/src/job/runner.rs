@@ -167,7 +167,9 @@ impl Jobs {
 
     /// Takes up the jobs of earlier lives of the process.
     pub async fn resume(&self) -> Result<(), JobsError> {
-        for job in self.0.files.load().await? {
+        let jobs = self.0.files.load().await?;
+        self.0.give_up_unknown(&jobs).await;
+        for job in jobs {
             let forgotten = matches!(job.state, State::Running { .. })
                 && planted::on(Bug::InterruptedForgotten)
                 || matches!(job.state, State::Accepted) && planted::on(Bug::ReadyLost);
@@ -381,6 +383,21 @@ impl Shared {
     pub(super) async fn give_up(&self, slot: String) -> Result<bool, String> {
         let slots = Arc::clone(&self.slots);
         blocking(move || slots.give_up(&slot)).await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// Gives up a trial boot that is armed and that none of these, which are all there are, has noted: the disk has lost
+    /// its job, and nobody would confirm it. Before any job holds a slot.
+    async fn give_up_unknown(&self, jobs: &[Job]) {
+        let slots = Arc::clone(&self.slots);
+        let noted: BTreeSet<String> = jobs.iter().filter_map(|job| job.armed.clone()).collect();
+        let given_up = blocking(move || {
+            let Some(slot) = slots.armed("")?.filter(|slot| !noted.contains(slot)) else { return Ok(()) };
+            tracing::error!(slot, "a trial boot is armed that no job knows of; it is given up");
+            slots.give_up(&slot).map(|_| ())
+        });
+        if let Err(error) = given_up.await.unwrap_or_else(|error| Err(error.to_string())) {
+            tracing::error!(error, "whether a trial boot is armed that no job knows of could not be settled");
+        }
     }
 
     pub(super) async fn release(&self, id: &JobId) {
