@@ -103,6 +103,11 @@ pub(crate) fn runs(name: &str) -> Result<bool, Trouble> {
     any(name, |slot| slot.running)
 }
 
+/// Whether the device runs from a slot or group that boots for good.
+pub(crate) fn is_confirmed(name: &str) -> Result<bool, Trouble> {
+    any(name, |slot| slot.running && slot.good)
+}
+
 /// Whether one trial boot of a slot or group is armed or under way.
 pub(crate) fn is_armed(name: &str) -> Result<bool, Trouble> {
     any(name, |slot| slot.trial)

@@ -31,7 +31,7 @@ use serde_json::json;
 
 use crate::dialect::{self, Dialect, News};
 use crate::payload::Order;
-use crate::place::{Piece, is_armed, runs, short};
+use crate::place::{Piece, is_armed, is_confirmed, runs, short};
 use crate::section;
 use crate::trouble::{ATTEMPTS, Stage, Trouble, shortened};
 
@@ -311,9 +311,13 @@ impl Update<'_> {
         }
         flash::confirm()?;
         info!("the new image is confirmed"; slot, version);
+        Ok(Next::End(End::Well(self.completed(slot, version)?)))
+    }
+
+    fn completed(&self, slot: &str, version: &str) -> Result<Outcome, Trouble> {
         self.tell(News::Completed { version })?;
         section::forget_failure();
-        Ok(Next::End(End::Well(Outcome::Done(json!({ "slot": slot, "version": version })))))
+        Ok(Outcome::Done(json!({ "slot": slot, "version": version })))
     }
 
     fn fell_back(&self, slot: &str, version: &str) -> Result<Next, Trouble> {
@@ -350,7 +354,23 @@ impl Update<'_> {
     }
 
     /// Ends the job: gives up a trial that may be armed, and tells why.
+    ///
+    /// But an image that is confirmed is no failure, whatever came afterwards; and as long as nobody can say whether it is
+    /// nothing is told.
     fn failed(&self, at: Option<&Step>, trouble: &Trouble) -> Result<Outcome, Failure> {
+        if let Some(Step::Confirming { slot, version, .. }) = at {
+            let completed = match is_confirmed(slot) {
+                Ok(true) => self.completed(slot, version).map(Some),
+                confirmed => confirmed.map(|_| None),
+            };
+            match completed {
+                Ok(Some(done)) => return Ok(done),
+                Err(again) if again.transient && self.job.attempt() < 2 * ATTEMPTS => {
+                    return Err(again.failure());
+                }
+                _ => {}
+            }
+        }
         error!("the update has failed"; code = trouble.code, reason = trouble.message);
         if matches!(at, Some(Step::Booting { .. } | Step::Confirming { .. }))
             && let Err(error) = flash::revert()

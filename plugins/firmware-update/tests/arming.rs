@@ -1,4 +1,5 @@
-//! A trial that cannot be armed is no trial: it is tried again, and told as what it is.
+//! A trial that cannot be armed is no trial: it is tried again, and told as what it is. One that is confirmed is no
+//! failure, whatever fails afterwards.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)] // a test
 
@@ -51,4 +52,22 @@ fn what_can_never_be_armed_has_failed_and_not_fallen_back() {
     assert!(!reason.contains("did not stay up"), "{reason}");
     assert!(device.slot("a").running && !device.slot("b").trial);
     assert_eq!(device.reported()["firmwareStatus"], "failed");
+}
+
+#[test]
+fn what_is_confirmed_is_told_as_completed_however_late() {
+    let (device, job) = ordered(0);
+    assert_eq!(run(&device, &job), End::Restart);
+    device.restart();
+    // More than there are attempts: the last ones find that it is confirmed.
+    device.fail("report.patch", 11);
+    let end = loop {
+        match run(&device, &job) {
+            End::Transient(_) => {}
+            end => break end,
+        }
+    };
+    assert!(matches!(end, End::Done(_)), "{end:?}");
+    assert!(device.slot("b").good && device.slot("b").running);
+    assert_eq!(device.reported()["firmwareStatus"], "completed");
 }

@@ -346,8 +346,12 @@ impl Update<'_> {
         let flash = self.host.flash.clone();
         let act = self.run.handle.confirm(async move { flash.confirm() }).await;
         act.map_err(Trouble::of_act)??;
-        self.tell("completed", Some(&slot)).await?;
-        Ok(Next::End(RunEnd::Done(json!({ "slot": slot, "version": self.image.version }))))
+        Ok(Next::End(self.completed(&slot).await?))
+    }
+
+    async fn completed(&self, slot: &str) -> Result<RunEnd, Trouble> {
+        self.tell("completed", Some(slot)).await?;
+        Ok(RunEnd::Done(json!({ "slot": slot, "version": self.image.version })))
     }
 
     /// Ends a job that an operator has cancelled; the host has given up what was armed.
@@ -360,6 +364,19 @@ impl Update<'_> {
 
     async fn failed(&self, at: Option<&Step>, trouble: Trouble) -> RunEnd {
         self.host.machine.note(|| format!("the update has failed: {}", trouble.words));
+        if let Some(Step::Confirming { slot, .. }) = at {
+            let completed = match self.is_confirmed(slot) {
+                Ok(true) => self.completed(slot).await.map(Some),
+                confirmed => confirmed.map(|_| None),
+            };
+            match completed {
+                Ok(Some(done)) => return done,
+                Err(again) if again.transient && self.run.attempt < 2 * ATTEMPTS => {
+                    return RunEnd::Transient(again.words);
+                }
+                _ => {}
+            }
+        }
         let mut tried = None;
         if let Some(Step::Booting { slot, .. } | Step::Confirming { slot, .. }) = at {
             let _ = self.host.flash.revert();
@@ -393,6 +410,10 @@ impl Update<'_> {
         self.host.machine.with(|state| state.reports(&firmware));
         let words = json!({ "firmware": firmware });
         self.host.outbox.patch(words).await.map_err(|error| Trouble::passing(&error))
+    }
+
+    fn is_confirmed(&self, slot: &str) -> Result<bool, Trouble> {
+        Ok(self.host.flash.slots()?.iter().any(|it| it.belongs_to(slot) && it.running && it.good))
     }
 
     fn runs(&self, slot: &str) -> Result<bool, Trouble> {
