@@ -22,8 +22,8 @@ pub(crate) struct Arguments {
     /// How long to call direct methods, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Hostile connections.
-    #[arg(long, default_value_t = 2_000)]
+    /// Hostile connections, of each kind that stays and of all kinds at once.
+    #[arg(long, default_value_t = 10_000)]
     hostile: usize,
     /// Also write the figures as JSON.
     #[arg(long)]

@@ -1,6 +1,7 @@
 //! Devices that speak just enough MQTT: CONNECT, SUBSCRIBE, and an answer to each request.
 
 use std::io::{Error, Result};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -8,7 +9,7 @@ use bytes::{Buf as _, BufMut as _, BytesMut};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 
-use crate::tls::{Stream, open};
+use crate::tls::{Stream, open_from};
 
 /// What a client shows at the door, and what it wants to hear.
 #[derive(Clone)]
@@ -26,9 +27,14 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Connects (session kept) and subscribes.
-    pub(crate) async fn connect(tls: &Arc<rustls::ClientConfig>, port: u16, login: &Login) -> Result<Self> {
-        let mut device = Self { stream: open(tls, port).await?, read: BytesMut::new() };
+    /// Connects from that address (session kept) and subscribes.
+    pub(crate) async fn connect(
+        source: Ipv4Addr,
+        tls: &Arc<rustls::ClientConfig>,
+        port: u16,
+        login: &Login,
+    ) -> Result<Self> {
+        let mut device = Self { stream: open_from(source, tls, port).await?, read: BytesMut::new() };
         device.stream.write_all(&connect(login)).await?;
         let answer = device.packet().await?;
         if answer.get(1..4) != Some(&[2, answer[2], 0]) {
@@ -104,7 +110,11 @@ pub(crate) async fn connect_all(
         workers.spawn(async move {
             let mut devices = Vec::new();
             while let Some(login) = logins.get(next.fetch_add(1, Ordering::Relaxed)) {
-                devices.push(Device::connect(&tls, port, login).await.expect("a device is let in"));
+                devices.push(
+                    Device::connect(Ipv4Addr::LOCALHOST, &tls, port, login)
+                        .await
+                        .expect("a device is let in"),
+                );
             }
             devices
         });

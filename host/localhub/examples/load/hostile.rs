@@ -1,37 +1,28 @@
-//! What hostile clients cost their neighbours: the time of a direct method, alone and beside each of them.
+//! What hostile clients cost their neighbours: the time of a direct method, alone, beside each kind of
+//! [`crate::attacks`], and beside all of them at once.
 //!
-//! The neighbours call at a steady pace far below what the hub can do, so that the figure is waiting, not working.
+//! The neighbours call at a steady pace far below what the hub can do, so that the figure is waiting, not working. All
+//! at once is also watched to its end: the hub must have ended every connection that was opened to stay.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncWriteExt as _;
-use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::Place;
-use crate::device::Device;
+use crate::attacks::{ATTACKS, Attack, send};
 use crate::figures::Latencies;
-use crate::tls::open;
+
+/// How many devices belong to the attackers, which is more than there are attackers with credentials.
+pub(crate) const RESERVED: usize = 200;
 
 const NEIGHBOURS: usize = 4;
 const PACE: Duration = Duration::from_millis(20);
 const CALLS: usize = 250;
-
-type Attack = fn(Arc<Place>, usize) -> Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// Each attack, and how many connections make it: in hundredths of those asked for, one at least.
-const ATTACKS: [(&str, usize, Attack); 6] = [
-    ("TCP and silence", 100, |hub, _| Box::pin(silence(hub))),
-    ("TLS in drips", 100, |hub, _| Box::pin(drips(hub))),
-    ("HTTP heads in drips", 25, |hub, _| Box::pin(heads(hub))),
-    ("CONNECT with bad signatures", 1, |hub, number| Box::pin(signatures(hub, number))),
-    ("malformed packets", 1, |hub, number| Box::pin(malformed(hub, number))),
-    ("telemetry without pause", 0, |hub, number| Box::pin(flood(hub, number))),
-];
+/// Longer than any of the hub's limits, which are a minute at most.
+const PATIENCE: Duration = Duration::from_secs(150);
 
 /// Measures all of them; gives the worst ratio of the p99 to the p99 alone.
 pub(crate) async fn measure(
@@ -40,24 +31,118 @@ pub(crate) async fn measure(
     devices: usize,
     tell: &mut impl FnMut(&str, f64, &str),
 ) -> f64 {
-    let alone = neighbours(hub, devices).await.at(0.99);
+    let called = devices - RESERVED;
+    let alone = neighbours(hub, called).await.at(0.99);
     tell("hub: method p99 alone, at a steady pace", alone, "ms");
     let mut worst: f64 = 0.0;
-    for (name, share, attack) in ATTACKS {
-        let mut attackers = JoinSet::new();
-        for number in 0..(connections * share / 100).max(1) {
-            // The last devices: the neighbours call the first ones.
-            attackers.spawn(attack(Arc::clone(hub), devices.saturating_sub(number + 1)));
-        }
-        sleep(Duration::from_secs(2)).await;
-        let beside = neighbours(hub, devices).await.at(0.99);
-        tell(&format!("hub: method p99 beside {name}"), beside, "ms");
+    for which in ATTACKS.iter().enumerate() {
+        let mut assault = Assault::new(hub);
+        assault.join(which, which.1.by_itself(connections), devices).await;
+        assault.in_place().await;
+        let beside = neighbours(hub, called).await.at(0.99);
+        tell(&format!("hub: method p99 beside {}", which.1.name), beside, "ms");
         worst = worst.max(beside / alone);
-        attackers.shutdown().await;
+        assault.end().await;
         sleep(Duration::from_millis(500)).await;
     }
+
+    let mut assault = Assault::new(hub);
+    for which in ATTACKS.iter().enumerate() {
+        assault.join(which, which.1.among_others(connections), devices).await;
+    }
+    assault.in_place().await;
+    tell("hub: hostile connections at once", assault.open() as f64, "connections");
+    let beside = neighbours(hub, called).await.at(0.99);
+    tell("hub: method p99 beside all of them at once", beside, "ms");
+    tell("hub: memory meanwhile", hub.process.memory() as f64 / 1024.0 / 1024.0, "MiB");
+    worst = worst.max(beside / alone);
+    tell("hub: the last that stayed was ended after", assault.ended().await, "s");
+    assault.end().await;
     tell("hub: worst p99 beside / alone", worst, "times");
     worst
+}
+
+/// Attackers at work.
+struct Assault {
+    hub: Arc<Place>,
+    began: Instant,
+    /// Files that the hub had open before.
+    files: usize,
+    staying: JoinSet<()>,
+    coming_back: JoinSet<()>,
+    in_place: Arc<AtomicUsize>,
+    expected: usize,
+}
+
+impl Assault {
+    fn new(hub: &Arc<Place>) -> Self {
+        Self {
+            hub: Arc::clone(hub),
+            began: Instant::now(),
+            files: hub.process.files(),
+            staying: JoinSet::new(),
+            coming_back: JoinSet::new(),
+            in_place: Arc::default(),
+            expected: 0,
+        }
+    }
+
+    async fn join(&mut self, which: (usize, &'static Attack), count: usize, devices: usize) {
+        let attackers = match which.1.stays {
+            true => &mut self.staying,
+            false => &mut self.coming_back,
+        };
+        self.expected += if which.1.stays { count } else { 0 };
+        send(attackers, &self.hub, &self.in_place, which, (count, devices)).await;
+    }
+
+    /// How many connections the hub has of them.
+    fn open(&self) -> usize {
+        self.hub.process.files().saturating_sub(self.files)
+    }
+
+    /// Waits until all that stay have their connections, and the others have begun.
+    async fn in_place(&mut self) {
+        sleep(Duration::from_secs(2)).await;
+        let (in_place, expected) = (Arc::clone(&self.in_place), self.expected);
+        self.until("are not in place", || expected - in_place.load(Ordering::Relaxed)).await;
+    }
+
+    /// Waits until the hub has ended all that stay; the others stop before. Gives the seconds since the beginning.
+    async fn ended(&mut self) -> f64 {
+        self.coming_back.abort_all();
+        let (hub, files) = (Arc::clone(&self.hub), self.files);
+        self.until("are open at the hub", || hub.process.files().saturating_sub(files)).await;
+        self.began.elapsed().as_secs_f64()
+    }
+
+    async fn until(&mut self, what: &str, left: impl Fn() -> usize) {
+        let until = Instant::now() + PATIENCE;
+        while left() > 0 {
+            assert!(Instant::now() < until, "{} of {} {what}", left(), self.expected);
+            sleep(Duration::from_millis(50)).await;
+            while let Some(ended) = self.staying.try_join_next().or_else(|| self.coming_back.try_join_next())
+            {
+                check(ended);
+            }
+        }
+    }
+
+    /// Ends the attack. Fails if one of the attackers got what it wanted.
+    async fn end(mut self) {
+        for attackers in [&mut self.staying, &mut self.coming_back] {
+            attackers.abort_all();
+            while let Some(ended) = attackers.join_next().await {
+                check(ended);
+            }
+        }
+    }
+}
+
+fn check(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        assert!(error.is_cancelled(), "an attacker: {error}");
+    }
 }
 
 async fn neighbours(hub: &Arc<Place>, devices: usize) -> Latencies {
@@ -83,67 +168,4 @@ async fn neighbours(hub: &Arc<Place>, devices: usize) -> Latencies {
         all.extend(latencies);
     }
     all
-}
-
-async fn silence(hub: Arc<Place>) {
-    let _held = TcpStream::connect(("127.0.0.1", hub.mqtt)).await;
-    std::future::pending().await
-}
-
-/// The beginning of a ClientHello, a byte at a time.
-async fn drips(hub: Arc<Place>) {
-    loop {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", hub.mqtt)).await else { continue };
-        for byte in
-            [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03].into_iter().cycle().take(500)
-        {
-            if stream.write_all(&[byte]).await.is_err() {
-                break;
-            }
-            sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-async fn heads(hub: Arc<Place>) {
-    loop {
-        let Ok(mut stream) = open(&hub.tls, hub.https).await else { continue };
-        drop(stream.write_all(b"GET /devices HTTP/1.1\r\n").await);
-        while stream.write_all(b"x: y\r\n").await.is_ok() {
-            sleep(Duration::from_secs(1)).await;
-        }
-    }
-}
-
-async fn signatures(hub: Arc<Place>, number: usize) {
-    let mut login = hub.login(number);
-    login.password = login.password.replace("sig=", "sig=x");
-    loop {
-        drop(Device::connect(&hub.tls, hub.mqtt, &login).await);
-        // As fast as a network would carry it, not as fast as the same machine does.
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-async fn malformed(hub: Arc<Place>, number: usize) {
-    let mut state = number as u64 + 1;
-    loop {
-        let Ok(mut stream) = open(&hub.tls, hub.mqtt).await else { continue };
-        let mut junk = [0; 512];
-        for byte in &mut junk {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            *byte = (state >> 33) as u8;
-        }
-        drop(stream.write_all(&junk).await);
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// A device that is let in, and then sends as fast as it can. One, because the machine is the load's too.
-async fn flood(hub: Arc<Place>, number: usize) {
-    let login = hub.login(number);
-    let topic = format!("devices/{}/messages/events/", login.client);
-    if let Ok(mut device) = Device::connect(&hub.tls, hub.mqtt, &login).await {
-        while device.publish(&topic, &[b'x'; 1024]).await.is_ok() {}
-    }
 }

@@ -3,6 +3,7 @@
 //! A round trip here is a publish to a device and the device's publish back: what a direct method is, less HTTP,
 //! tokens, and anybody who looks after time-outs.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ pub(crate) async fn measure(program: &Path, arguments: &Arguments, tell: &mut im
     let broker = Process::spawn(program, &["-c", file("mosquitto.conf").to_str().unwrap()]);
     let tls = tls::client(&file("cert.pem"));
     let first = login("first".into(), "nothing".into());
-    while Device::connect(&tls, port, &first).await.is_err() {
+    while Device::connect(Ipv4Addr::LOCALHOST, &tls, port, &first).await.is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let before = broker.memory();
@@ -54,7 +55,7 @@ pub(crate) async fn measure(program: &Path, arguments: &Arguments, tell: &mut im
             let (tls, devices, step) = (Arc::clone(&tls), arguments.devices, arguments.callers);
             tokio::spawn(async move {
                 let login = login(format!("caller-{number}"), format!("answer/+/{number}"));
-                let mut caller = Device::connect(&tls, port, &login).await.unwrap();
+                let mut caller = Device::connect(Ipv4Addr::LOCALHOST, &tls, port, &login).await.unwrap();
                 let (mut latencies, mut next) = (Latencies::default(), number);
                 while Instant::now() < until {
                     let began = Instant::now();
