@@ -30,6 +30,7 @@ const RANKS: &[(&str, u8)] = &[
     ("swap", 5),
     ("config", 6),
     ("admin", 6),
+    ("fence", 6),
     ("daemon", 6),
 ];
 

@@ -9,16 +9,29 @@ use std::sync::Arc;
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
 use clap::Parser;
-use hotshoed::config::{BootEntry, Config, Options, Surroundings};
-use hotshoed::daemon::{self, Dirs, FlashDirs, Then};
+use hotshoed::admin;
+use hotshoed::config::{BootEntry, CONNECTION_STRING_VARIABLE, Config, FenceMode, Options, Surroundings};
+use hotshoed::daemon::{self, Dirs, FlashDirs, Notify, Then};
+use hotshoed::fence::{self, CompilerOutside, Plan, Raised, RestartOutside};
+use hotshoed::job::{Restart, RestartCommand};
+use hotshoed::plugin::Compile;
 
 /// sysexits.h
 const USAGE: u8 = 64;
+const UNAVAILABLE: u8 = 69;
 const SOFTWARE: u8 = 70;
 const IO: u8 = 74;
+/// It is to be started anew.
+const AGAIN: u8 = 75;
+
+/// Environment variables that no program is given.
+const SECRETS: &[&str] = &[CONNECTION_STRING_VARIABLE];
 const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
+    if let Some(end) = fence::run_outside(std::env::args_os()) {
+        return end;
+    }
     let options = match Options::try_parse() {
         Ok(options) => options,
         Err(error) => {
@@ -39,6 +52,12 @@ fn main() -> ExitCode {
         Ok(dirs) => dirs,
         Err(error) => return fail(IO, &error),
     };
+    // While there is one thread, and before anybody has been listened to.
+    let fence = match fence::raise(config.fence.mode, &Plan::of(&config)) {
+        Ok(fence) => fence,
+        Err(error) => return fail(UNAVAILABLE, &error),
+    };
+    tell(&fence, config.fence.mode);
     // A device has few cores, and what takes long is on threads of its own.
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = match runtime {
@@ -50,6 +69,10 @@ fn main() -> ExitCode {
     runtime.shutdown_background();
     match result {
         Ok(Then::End) => ExitCode::SUCCESS,
+        Ok(Then::Again) if fence.is_up => {
+            tracing::warn!(status = AGAIN, "ended to be started anew, outside of the fence");
+            ExitCode::from(AGAIN)
+        }
         Ok(Then::Again) => again(),
         Err(error) => fail(error.exit_status(), &error),
     }
@@ -78,12 +101,46 @@ fn open(config: &Config) -> Result<Dirs, String> {
     });
     let files = config.flash.iter().flat_map(|flash| flash.files());
     let files = files.map(|path| Ok((path.to_owned(), beside(path)?))).collect::<Result<_, String>>()?;
+    let admin = directory(&config.admin.directory)?;
+    let outside =
+        |error: std::io::Error| format!("the processes outside of the fence cannot be run: {error}");
     Ok(Dirs {
         state: directory(&config.state)?,
         flash: FlashDirs { directory: directory(&flash)?, files, entries: entries.transpose()? },
-        admin: directory(&config.admin.directory)?,
+        admin: admin::listen(&admin, &config.admin.socket),
         open: Arc::new(|path: &Path| Dir::open_ambient_dir(path, ambient_authority())),
+        compiler: compiler(config).map_err(outside)?,
+        restart: restart(config).map_err(outside)?,
+        notify: Notify::of_process(),
     })
+}
+
+/// Who compiles plugins: a process outside of the fence, where there is to be one.
+fn compiler(config: &Config) -> std::io::Result<Option<Arc<dyn Compile>>> {
+    if config.fence.mode == FenceMode::Off {
+        return Ok(None);
+    }
+    let compiler = CompilerOutside::start(&config.aot, config.fence.mode, SECRETS)?;
+    Ok(Some(Arc::new(compiler)))
+}
+
+/// Who restarts the device: the same.
+fn restart(config: &Config) -> std::io::Result<Arc<dyn Restart>> {
+    if config.fence.mode == FenceMode::Off || config.restart.is_empty() {
+        return Ok(Arc::new(RestartCommand::new(config.restart.clone(), SECRETS)));
+    }
+    Ok(Arc::new(RestartOutside::start(&config.restart, SECRETS)?))
+}
+
+/// Says what the kernel holds this process to, and what it does not.
+fn tell(fence: &Raised, mode: FenceMode) {
+    match (mode, fence.missing.as_slice()) {
+        (FenceMode::Off, _) => {
+            tracing::warn!("[fence] mode is \"off\": all that this user may do, the host may")
+        }
+        (_, []) => tracing::info!("the fence stands: files, ports, signals and system calls are held back"),
+        (_, missing) => missing.iter().for_each(|text| tracing::warn!("the fence is not whole: {text}")),
+    }
 }
 
 /// The directory of a file or device, where links to it are followed, and its name there.

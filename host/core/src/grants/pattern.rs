@@ -62,6 +62,16 @@ pub struct PatternError {
     pub reason: &'static str,
 }
 
+impl UrlPattern {
+    /// The one port of its URLs; none where it is any.
+    pub fn port(&self) -> Option<u16> {
+        match self.port {
+            PortPattern::Any => None,
+            PortPattern::One(port) => Some(port),
+        }
+    }
+}
+
 impl FromStr for UrlPattern {
     type Err = PatternError;
 

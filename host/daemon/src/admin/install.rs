@@ -4,6 +4,7 @@
 //! time is taken in: two of the largest are more memory than a small device spares.
 
 use std::convert::Infallible;
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use axum::Extension;
@@ -137,7 +138,14 @@ fn order(body: &[u8]) -> Result<(Order, Option<String>), Refused> {
 
 fn directory_at(admin: &Admin, path: &str) -> Result<cap_std::fs::Dir, Refused> {
     let opened = if path.starts_with('/') {
-        (admin.open)(path.as_ref()).map_err(|error| error.to_string())
+        // A handle is had of what may not be read, too.
+        let read = (admin.open)(path.as_ref()).and_then(|dir| dir.entries().map(|_| dir));
+        read.map_err(|error| match error.kind() {
+            ErrorKind::PermissionDenied => {
+                format!("{error}; the host may read what `read` under [fence] of device.toml names")
+            }
+            _ => error.to_string(),
+        })
     } else {
         Err("it is not an absolute path".to_owned())
     };

@@ -36,7 +36,6 @@ mod socket;
 
 use std::sync::Arc;
 
-use cap_std::fs::Dir;
 use futures_util::future::BoxFuture;
 use hotshoe_core::method::MethodResponse;
 use serde_json::Value;
@@ -49,7 +48,7 @@ use crate::trust::OpenDirectory;
 
 pub use order::{Order, OrderError, Orders};
 pub use plugins::outcome;
-pub use socket::{Socket, SocketError};
+pub use socket::{Socket, SocketError, Waiting, listen};
 
 /// What the device says of itself.
 pub trait Told: Send + Sync + 'static {
@@ -86,12 +85,12 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Listens, and serves until `ending`.
+    /// Opens the socket, and serves until `ending`.
     ///
     /// # Errors
-    /// When there can be no such socket in this directory; see [`SocketError`].
-    pub fn start(self, directory: &Dir, socket: &Socket) -> Result<(), SocketError> {
-        let listener = socket::listen(directory, socket)?;
+    /// When there could or can be no such socket; see [`SocketError`].
+    pub fn start(self, socket: Result<Waiting, SocketError>) -> Result<(), SocketError> {
+        let listener = socket?.open()?;
         tokio::spawn(serve::serve(listener, self));
         Ok(())
     }

@@ -4,20 +4,25 @@
 //! directory of its own that only the host may enter, gets its group and mode there, and is moved to its name when it
 //! is ready; the move also replaces what a host that was killed has left behind. A name that is taken by something
 //! else than a socket, or by a socket on which somebody listens, is left alone.
+//!
+//! It is made before the fence is raised, which lets no socket be bound, and gets its name when there is somebody to
+//! answer: until then nobody can connect.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use cap_std::fs::Dir;
 use rustix::fs::{AtFlags, Gid, chownat};
-use tokio::net::UnixListener;
 
 use crate::disk::set_mode;
 
 /// Where it is made.
 const PRIVATE: &str = ".admin-socket";
 const NEW: &str = "new";
+/// Its name until it serves: beside the one that it gets, so that it is only renamed.
+const READY: &str = ".admin-socket.ready";
 
 /// A socket, as the operator wants it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -51,23 +56,49 @@ pub enum SocketError {
     },
 }
 
-/// Makes the socket and listens on it. To be called within a Tokio runtime.
-pub(super) fn listen(directory: &Dir, socket: &Socket) -> Result<UnixListener, SocketError> {
+/// A socket that is made and waits for its name.
+#[derive(Debug)]
+pub struct Waiting {
+    listener: UnixListener,
+    directory: Dir,
+    name: String,
+}
+
+impl Waiting {
+    /// Gives it its name: from now on whoever may connect finds it. To be called within a Tokio runtime.
+    pub(super) fn open(self) -> Result<tokio::net::UnixListener, SocketError> {
+        let Waiting { listener, directory, name } = self;
+        let name = name.as_str();
+        let failed =
+            |action| move |source: io::Error| SocketError::System { name: name.to_owned(), action, source };
+        let opened = tokio::net::UnixListener::from_std(listener).map_err(failed("listened on"))?;
+        directory.rename(READY, &directory, name).map_err(failed("put in its place"))?;
+        Ok(opened)
+    }
+}
+
+/// Makes the socket.
+///
+/// # Errors
+/// When there can be no such socket in this directory; see [`SocketError`].
+pub fn listen(directory: &Dir, socket: &Socket) -> Result<Waiting, SocketError> {
     let name = socket.name.as_str();
     let failed =
         |action| move |source: io::Error| SocketError::System { name: name.to_owned(), action, source };
     free(directory, name)?;
     let private = private(directory).map_err(failed("made"))?;
     let listener = UnixListener::bind(path(&private, NEW)).map_err(failed("made"))?;
+    listener.set_nonblocking(true).map_err(failed("made"))?;
     if let Some(group) = socket.group {
         let group = Gid::from_raw(group);
         chownat(&private, NEW, None, Some(group), AtFlags::SYMLINK_NOFOLLOW)
             .map_err(|error| failed("given to its group")(error.into()))?;
     }
     set_mode(&private, NEW, socket.mode).map_err(failed("given its mode"))?;
-    private.rename(NEW, directory, name).map_err(failed("put in its place"))?;
+    private.rename(NEW, directory, READY).map_err(failed("made ready"))?;
     let _ = directory.remove_dir(PRIVATE);
-    Ok(listener)
+    let directory = directory.try_clone().map_err(failed("made ready"))?;
+    Ok(Waiting { listener, directory, name: name.to_owned() })
 }
 
 /// Whether the name may be taken.
@@ -127,7 +158,9 @@ mod tests {
     #[tokio::test]
     async fn it_has_its_mode_and_group_and_nothing_else_is_left() {
         let (place, dir) = place();
-        let listener = listen(&dir, &socket(0o620)).unwrap();
+        let waiting = listen(&dir, &socket(0o620)).unwrap();
+        assert!(!place.path().join("admin.sock").exists(), "nobody answers yet");
+        let listener = waiting.open().unwrap();
         let made = std::fs::metadata(place.path().join("admin.sock")).unwrap();
         assert!(made.file_type().is_socket());
         assert_eq!((made.mode() & 0o7777, made.gid()), (0o620, rustix::process::getgid().as_raw()));
@@ -140,10 +173,10 @@ mod tests {
     #[tokio::test]
     async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
         let (place, dir) = place();
-        let first = listen(&dir, &socket(0o600)).unwrap();
+        let first = listen(&dir, &socket(0o600)).unwrap().open().unwrap();
         assert!(matches!(listen(&dir, &socket(0o600)), Err(SocketError::InUse(_))));
         drop(first);
-        let second = listen(&dir, &socket(0o600)).unwrap();
+        let second = listen(&dir, &socket(0o600)).unwrap().open().unwrap();
         tokio::net::UnixStream::connect(place.path().join("admin.sock")).await.unwrap();
         drop(second);
     }

@@ -10,7 +10,9 @@ use rustls::RootCertStore;
 use serde_json::{Value, json};
 
 use super::file::{self, File};
-use super::{Config, ConfigError, DownloadConfig, PluginConfig, SafeModeSettings, Surroundings, pem};
+use super::{
+    Config, ConfigError, DownloadConfig, FenceConfig, PluginConfig, SafeModeSettings, Surroundings, pem,
+};
 use super::{admin, flash};
 
 pub(super) fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, ConfigError> {
@@ -79,6 +81,10 @@ impl Check<'_> {
                 starts: file.safe_mode.starts,
                 stable_after: file.safe_mode.stable_after,
                 retry_after: file.safe_mode.retry_after,
+            },
+            fence: FenceConfig {
+                mode: file.fence.mode,
+                read: file.fence.read.iter().map(|path| self.path(path)).collect(),
             },
             admin: admin?,
             plugins,

@@ -9,6 +9,8 @@ use hotshoe_core::units;
 use serde::Deserialize;
 use url::Url;
 
+use super::FenceMode;
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct File {
@@ -28,6 +30,8 @@ pub(super) struct File {
     pub(super) restart: Restart,
     #[serde(default)]
     pub(super) safe_mode: SafeMode,
+    #[serde(default)]
+    pub(super) fence: Fence,
     #[serde(default)]
     pub(super) admin: Admin,
     #[serde(default)]
@@ -224,6 +228,21 @@ impl Default for SafeMode {
             stable_after: Duration::from_secs(5 * 60),
             retry_after: Duration::from_secs(60 * 60),
         }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Fence {
+    pub(super) mode: FenceMode,
+    pub(super) read: Vec<PathBuf>,
+}
+
+impl Default for Fence {
+    fn default() -> Fence {
+        // Where what is plugged in appears: the copies of repositories that operators bring along.
+        let read = ["/media", "/mnt", "/run/media"].map(PathBuf::from).to_vec();
+        Fence { mode: FenceMode::BestEffort, read }
     }
 }
 

@@ -25,6 +25,7 @@ use hotshoe_core::connection_string::ConnectionString;
 use hotshoe_core::policy::Policy;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use serde::Deserialize;
 use serde_json::Value;
 
 use crate::hub::ProvisioningKey;
@@ -59,6 +60,8 @@ pub struct Config {
     pub restart: Vec<String>,
     /// When a host that dies again and again gives up.
     pub safe_mode: SafeModeSettings,
+    /// What the process gives up of its own rights.
+    pub fence: FenceConfig,
     /// The admin socket.
     pub admin: AdminConfig,
     /// The plugins to mount.
@@ -78,6 +81,28 @@ pub struct SafeModeSettings {
     pub stable_after: Duration,
     /// When safe mode is left by itself.
     pub retry_after: Duration,
+}
+
+/// What the process gives up of its own rights: see `fence`.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FenceConfig {
+    /// Whether it must.
+    pub mode: FenceMode,
+    /// Directories that may be read beside those that the configuration needs: where operators' orders find copies of
+    /// repositories.
+    pub read: Vec<PathBuf>,
+}
+
+/// Whether the process gives up rights that it does not need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FenceMode {
+    /// It must, or it does not start.
+    Enforced,
+    /// As far as the kernel can hold it to that; what is missing is logged.
+    BestEffort,
+    /// It does not.
+    Off,
 }
 
 /// How to reach the hub.

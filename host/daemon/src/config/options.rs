@@ -44,7 +44,8 @@ Environment:
 Exit status:
   0   ended by SIGTERM or SIGINT        70  a defect in the program
   64  the command line is wrong         74  a disk or a directory cannot be used
-  69  something needed is not there     78  the configuration is wrong";
+  69  something needed is not there     75  to be started anew: a fence cannot be taken down
+  78  the configuration is wrong";
 
 #[cfg(test)]
 mod tests {

@@ -29,5 +29,6 @@ mod wanted;
 pub use error::DaemonError;
 pub use log::start as start_log;
 pub use safe_mode::{SafeMode, give_up_trial};
+pub use service::Notify;
 pub use slots::FlashDirs;
 pub use start::{Dirs, Then, run};

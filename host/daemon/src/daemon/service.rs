@@ -1,8 +1,14 @@
 //! The process among others: signals, and what systemd is told.
 //!
 //! `READY=1` once calls are taken, `STOPPING=1` when it ends, `WATCHDOG=1` at half the interval that systemd asks
-//! for. The watchdog is fed by the task that also waits for signals: if the runtime stands still, it starves.
+//! for. The watchdog is fed by the task that also waits for signals: if the runtime stands still, it starves. The socket
+//! to systemd is opened before the fence is raised, which gives the host no socket to any service of the device.
 
+use std::ffi::OsStr;
+use std::io;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -11,19 +17,74 @@ use tokio::time::MissedTickBehavior;
 
 use super::error::DaemonError;
 
+/// Where systemd hears of this process.
+#[derive(Debug, Default)]
+pub struct Notify(Option<UnixDatagram>);
+
+impl Notify {
+    /// Connects to the socket that the environment names; to none where it names none. What is wrong with it is logged.
+    pub fn of_process() -> Notify {
+        let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return Notify(None) };
+        let connected = UnixDatagram::unbound().and_then(|socket| {
+            let address = address(path.as_encoded_bytes())?;
+            socket.connect_addr(&address).map(|()| socket)
+        });
+        match connected {
+            Ok(socket) => Notify(Some(socket)),
+            Err(error) => {
+                tracing::warn!(%error, "systemd cannot be told anything");
+                Notify(None)
+            }
+        }
+    }
+
+    fn tell(&self, state: &NotifyState<'_>) {
+        if let Some(socket) = &self.0
+            && let Err(error) = socket.send(state.to_string().as_bytes())
+        {
+            tracing::debug!(%error, "systemd was not told");
+        }
+    }
+
+    /// Tells systemd that calls are taken.
+    pub(super) fn ready(&self) {
+        self.tell(&NotifyState::Ready);
+    }
+
+    /// Tells systemd that the process ends.
+    pub(super) fn stopping(&self) {
+        self.tell(&NotifyState::Stopping);
+    }
+}
+
+/// A path, or after an `@` a name that stands in no file system (sd_notify(3)).
+fn address(path: &[u8]) -> io::Result<SocketAddr> {
+    match path.split_first() {
+        Some((b'@', name)) => SocketAddr::from_abstract_name(name),
+        _ => SocketAddr::from_pathname(OsStr::from_bytes(path)),
+    }
+}
+
 /// Signals that end the process, waited for from the moment that this exists.
 pub(super) struct Signals {
+    notify: Notify,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    pub(super) fn new() -> Result<Signals, DaemonError> {
+    pub(super) fn new(notify: Notify) -> Result<Signals, DaemonError> {
         let system = |source| DaemonError::System { action: "wait for signals", source };
         Ok(Signals {
+            notify,
             terminate: signal(SignalKind::terminate()).map_err(system)?,
             interrupt: signal(SignalKind::interrupt()).map_err(system)?,
         })
+    }
+
+    /// Whom the process tells how it is.
+    pub(super) fn notify(&self) -> &Notify {
+        &self.notify
     }
 
     /// Feeds the watchdog until a signal comes; returns its name.
@@ -36,24 +97,8 @@ impl Signals {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = watchdog.tick() => if every.is_some() { tell(&[NotifyState::Watchdog]) },
+                _ = watchdog.tick() => if every.is_some() { self.notify.tell(&NotifyState::Watchdog) },
             }
         }
-    }
-}
-
-/// Tells systemd that calls are taken.
-pub(super) fn ready() {
-    tell(&[NotifyState::Ready]);
-}
-
-/// Tells systemd that the process ends.
-pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping]);
-}
-
-fn tell(state: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(state) {
-        tracing::debug!(%error, "systemd was not told");
     }
 }

@@ -18,21 +18,22 @@ use super::error::DaemonError;
 use super::native::Native;
 use super::provision::Source;
 use super::safe_mode::{SafeMode, give_up_trial};
-use super::service::{self, Signals};
+use super::service::{Notify, Signals};
 use super::settings::Settings;
 use super::slots::{self, FlashDirs};
 use super::wanted::Wanted;
 use super::{facts, identity};
-use crate::admin::{Admin, Orders, Told};
+use crate::admin::{Admin, Orders, SocketError, Told, Waiting};
 use crate::artifact::ArtifactStore;
 use crate::capability::Services;
-use crate::config::{CONNECTION_STRING_VARIABLE, Config, DownloadConfig, HubConfig};
+use crate::config::{Config, DownloadConfig, HubConfig};
 use crate::disk;
+use crate::fence;
 use crate::fetch::{FetchSettings, Fetcher, Scheme};
 use crate::gate::Gate;
 use crate::hub::{self, Assignment, Hub, HubSettings, Transport};
-use crate::job::{JobSettings, Jobs, NoSlots, RestartCommand, Slots};
-use crate::plugin::{Engine, EngineSettings};
+use crate::job::{JobSettings, Jobs, NoSlots, Restart, Slots};
+use crate::plugin::{Compile, Engine, EngineSettings};
 use crate::receive::{ReceiveSettings, Receiver, Web};
 use crate::state::StateDir;
 use crate::swap::{Factory, LeftOut, Plugins, SwapSettings};
@@ -44,16 +45,23 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// How long the hub session may take to send what is left.
 const GOODBYE: Duration = Duration::from_secs(11);
 
-/// The directories that the process works in. It reaches no others.
+/// The directories that the process works in, which are all that it reaches, and what else was opened before it gave
+/// up its rights.
 pub struct Dirs {
     /// For durable state.
     pub state: Dir,
     /// For slots and the boot loader's memory; on a device without slots any empty directory.
     pub flash: FlashDirs,
-    /// For the admin socket.
-    pub admin: Dir,
+    /// The admin socket, or why there is none.
+    pub admin: Result<Waiting, SocketError>,
     /// Opens what the configuration or an order over the admin socket names: a copy of a repository.
     pub open: OpenDirectory,
+    /// The compiler of plugins; the configured program as a child where there is none.
+    pub compiler: Option<Arc<dyn Compile>>,
+    /// The restart of the device.
+    pub restart: Arc<dyn Restart>,
+    /// Who is told how the process is.
+    pub notify: Notify,
 }
 
 /// Runs the device until `SIGTERM` or `SIGINT`, or until the host is to start anew.
@@ -62,7 +70,7 @@ pub struct Dirs {
 /// See [`DaemonError`]; its exit status is for the process.
 pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let started = Instant::now();
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::new(dirs.notify)?;
     let directory = |name: &str| directory(&dirs.state, name);
     let state = StateDir::new(dirs.state.try_clone().map_err(unreachable)?);
     // Before anything that could end the process: it is counted, too.
@@ -75,7 +83,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         Some(connection) => connection,
         None => {
             // For systemd, waiting for the service is being up: it may last until somebody enrols the device.
-            service::ready();
+            signals.notify().ready();
             tokio::select! {
                 connection = source.ask() => connection,
                 _ = signals.wait() => {
@@ -83,6 +91,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
                     return Ok(Then::End);
                 }
                 () = safe_mode.watch() => return Ok(Then::Again),
+                () = fence::resolver_lost() => return Ok(Then::Again),
             }
         }
     };
@@ -94,15 +103,15 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
 
     let has_slots = config.flash.is_some();
     let flash = slots::open(config.flash, dirs.flash)?;
-    let restart = RestartCommand::new(config.restart, &[CONNECTION_STRING_VARIABLE]);
+    let restart = dirs.restart;
     // Before all else that an image may have broken.
     if safe_mode.reason().is_some() && flash.is_unproven() {
-        give_up_trial(&flash, &restart).await;
+        give_up_trial(&flash, restart.as_ref()).await;
     }
     let engine = {
         let cache = directory("cache")?;
         let settings = EngineSettings::new(config.aot, cache);
-        Engine::new(EngineSettings { witness: safe_mode.witness(), ..settings })?
+        Engine::new(EngineSettings { witness: safe_mode.witness(), compiler: dirs.compiler, ..settings })?
     };
     // What the operator named outright is the operator's word, wherever it leads.
     let own = crate::trust::hosts(&config.repositories);
@@ -206,7 +215,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         ending: ending.clone(),
     };
     // Without it the device can still be reached through the hub.
-    if let Err(error) = admin.start(&dirs.admin, &config.admin.socket) {
+    if let Err(error) = admin.start(dirs.admin) {
         tracing::error!(%error, "there is no admin socket");
     }
     let dispatch = Dispatch {
@@ -223,11 +232,11 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         followers.push(tokio::spawn(settings.follow()));
         followers.push(tokio::spawn(wanted.follow()));
     }
-    service::ready();
+    signals.notify().ready();
     tracing::info!(took_ms = started.elapsed().as_millis() as u64, "ready");
 
     let ended = wait(&mut signals, session, &safe_mode, &again).await;
-    service::stopping();
+    signals.notify().stopping();
     dispatch.ending.cancel();
     followers.iter().for_each(JoinHandle::abort);
     tokio::join!(dispatch.quiet(DRAIN), jobs.drain(DRAIN));
@@ -279,6 +288,10 @@ async fn wait(
         }
         () = again.cancelled() => Ended::Asked(session, Then::Again),
         () = safe_mode.watch() => Ended::Asked(session, Then::Again),
+        () = fence::resolver_lost() => {
+            tracing::warn!("the fence lets the new /etc/resolv.conf not be read; starting anew");
+            Ended::Asked(session, Then::Again)
+        }
         _ = &mut session => Ended::Unasked,
     }
 }

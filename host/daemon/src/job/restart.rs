@@ -4,6 +4,7 @@
 //! told by the boot id afterwards, never by the command.
 
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::process::Command;
@@ -59,6 +60,12 @@ impl RestartCommand {
         let said = String::from_utf8_lossy(&output.stderr);
         let said: String = said.trim().chars().take(256).collect();
         Err(format!("the restart command {program:?} failed ({}): {said}", output.status))
+    }
+}
+
+impl Restart for Arc<dyn Restart> {
+    fn ask(&self) -> Doing<Result<(), String>> {
+        self.as_ref().ask()
     }
 }
 

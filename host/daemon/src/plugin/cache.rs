@@ -22,7 +22,7 @@ use super::seal::{Key, SEAL};
 use crate::disk::set_mode;
 
 /// The largest compiled file, in bytes: a Python runtime takes 35 MB.
-pub(super) const CODE_LIMIT: u64 = 128 * 1024 * 1024;
+pub const CODE_LIMIT: u64 = 128 * 1024 * 1024;
 /// How many compiled files are kept.
 const FILES: usize = 64;
 const KEY: &str = "key";

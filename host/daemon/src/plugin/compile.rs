@@ -6,11 +6,13 @@
 //! compiles at a time, and after everything else that the device has to do.
 //! Its environment is empty. What it sends back is believed as much as the program file itself is.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use rustix::process::{Pid, Resource, Rlimit, prlimit, setpriority_process};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::process::{Child, Command};
@@ -23,15 +25,29 @@ const NICENESS: i32 = 10;
 /// How much of the compiler's complaint is passed on, in bytes.
 const COMPLAINT_LIMIT: u64 = 2048;
 
-/// The compiler and what it may use.
+/// The memory that the compiler has where nobody says otherwise, in bytes.
+const MEMORY: u64 = 768 * 1024 * 1024;
+/// The time that it has then.
+const TIMEOUT: Duration = Duration::from_secs(120);
+
+/// Who compiles.
+pub trait Compile: Debug + Send + Sync + 'static {
+    /// Compiles a component.
+    ///
+    /// # Errors
+    /// See [`CompileError`].
+    fn compile(&self, component: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, CompileError>>;
+}
+
+/// The compiler as a child of this process, and what it may use.
 #[derive(Clone, Debug)]
-pub(super) struct Compiler {
+pub struct Compiler {
     /// The program `hotshoe-aot`.
-    pub(super) program: PathBuf,
+    pub program: PathBuf,
     /// The memory it may have, in bytes.
-    pub(super) memory: u64,
+    pub memory: u64,
     /// The time it may take, on the clock and of the processors.
-    pub(super) timeout: Duration,
+    pub timeout: Duration,
     /// Held while it runs: what it may take is taken once.
     pub(super) alone: Arc<Mutex<()>>,
 }
@@ -66,26 +82,35 @@ pub enum CompileError {
     /// It wrote more than any plugin needs.
     #[error("the compiled code is over the limit of {CODE_LIMIT} bytes")]
     TooLarge,
+    /// The process that runs it says why not.
+    #[error("{0}")]
+    Outside(String),
     /// The pipe to it broke.
     #[error("the compiler cannot be talked to: {0}")]
     Pipe(#[from] std::io::Error),
 }
 
-impl Compiler {
-    /// Compiles a component. Dropping the future kills the child.
-    ///
-    /// # Errors
-    /// See [`CompileError`].
-    pub(super) async fn compile(&self, component: &[u8]) -> Result<Vec<u8>, CompileError> {
-        let _alone = self.alone.lock().await;
-        let mut child = self.start()?;
-        match tokio::time::timeout(self.timeout, self.converse(&mut child, component)).await {
-            Ok(result) => result,
-            Err(_) => {
-                let _ = child.kill().await;
-                Err(CompileError::TimedOut(self.timeout.as_secs()))
+impl Compile for Compiler {
+    /// Dropping the future kills the child.
+    fn compile(&self, component: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, CompileError>> {
+        Box::pin(async move {
+            let _alone = self.alone.lock().await;
+            let mut child = self.start()?;
+            match tokio::time::timeout(self.timeout, self.converse(&mut child, &component)).await {
+                Ok(result) => result,
+                Err(_) => {
+                    let _ = child.kill().await;
+                    Err(CompileError::TimedOut(self.timeout.as_secs()))
+                }
             }
-        }
+        })
+    }
+}
+
+impl Compiler {
+    /// This program, with this product's limits.
+    pub fn new(program: PathBuf) -> Compiler {
+        Compiler { program, memory: MEMORY, timeout: TIMEOUT, alone: Arc::default() }
     }
 
     fn start(&self) -> Result<Child, CompileError> {

@@ -13,7 +13,7 @@ use wasmtime::{InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::admission::{Admission, INSTANCES};
 use super::cache::Cache;
-use super::compile::Compiler;
+use super::compile::{Compile, Compiler};
 use super::metrics::Metrics;
 use super::ticker::Ticker;
 use super::witness::Witness;
@@ -25,6 +25,8 @@ use crate::capability::{Logs, Probe};
 pub struct EngineSettings {
     /// The program `hotshoe-aot`.
     pub aot: PathBuf,
+    /// Who compiles; where there is nobody, `aot` as a child of this process.
+    pub compiler: Option<Arc<dyn Compile>>,
     /// Where compiled code is kept: a directory of the host's own.
     pub cache: Dir,
     /// The largest plugin file, in bytes. Checked before anything else looks at it.
@@ -51,12 +53,14 @@ pub struct EngineSettings {
 impl EngineSettings {
     /// The defaults, for this compiler and this cache.
     pub fn new(aot: PathBuf, cache: Dir) -> EngineSettings {
+        let Compiler { program: aot, memory, timeout, .. } = Compiler::new(aot);
         EngineSettings {
             aot,
+            compiler: None,
             cache,
             component_limit: 24 * 1024 * 1024,
-            compile_memory: 768 * 1024 * 1024,
-            compile_timeout: Duration::from_secs(120),
+            compile_memory: memory,
+            compile_timeout: timeout,
             memory_limit: 256 * 1024 * 1024,
             burst_limit: Duration::from_secs(2),
             settings_timeout: Duration::from_secs(10),
@@ -89,7 +93,7 @@ pub(super) struct Inner {
     pub(super) engine: wasmtime::Engine,
     pub(super) ticker: Ticker,
     pub(super) cache: Cache,
-    pub(super) compiler: Compiler,
+    pub(super) compiler: Arc<dyn Compile>,
     pub(super) metrics: Metrics,
     pub(super) logs: Logs,
     pub(super) admission: Admission,
@@ -112,12 +116,14 @@ impl Engine {
             ticker: Ticker::start(&engine).map_err(EngineError::Thread)?,
             engine,
             cache: Cache::open(settings.cache).map_err(EngineError::Cache)?,
-            compiler: Compiler {
-                program: settings.aot,
-                memory: settings.compile_memory,
-                timeout: settings.compile_timeout,
-                alone: Arc::default(),
-            },
+            compiler: settings.compiler.unwrap_or_else(|| {
+                Arc::new(Compiler {
+                    program: settings.aot,
+                    memory: settings.compile_memory,
+                    timeout: settings.compile_timeout,
+                    alone: Arc::default(),
+                })
+            }),
             metrics: Metrics::default(),
             logs: Logs::default(),
             admission: Admission::new(settings.threads),

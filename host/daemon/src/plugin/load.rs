@@ -210,7 +210,7 @@ impl Inner {
             return Ok(code);
         }
         let began = std::time::Instant::now();
-        let compiled = self.compiler.compile(component).await?;
+        let compiled = self.compiler.compile(component.to_vec()).await?;
         tracing::info!(
             bytes = compiled.len(),
             took_ms = began.elapsed().as_millis() as u64,

@@ -27,7 +27,8 @@ mod witness;
 
 pub use admission::INSTANCES;
 pub use answer::{Decision, Reply};
-pub use compile::CompileError;
+pub use cache::CODE_LIMIT;
+pub use compile::{Compile, CompileError, Compiler};
 pub use engine::{Engine, EngineError, EngineSettings};
 pub use health::Health;
 pub use load::{LoadError, Loading};

@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cap_std::{ambient_authority, fs::Dir};
+use hotshoed::admin;
 use hotshoed::config::{Config, LogFormat, Surroundings};
-use hotshoed::daemon::{self, Dirs, FlashDirs};
+use hotshoed::daemon::{self, Dirs, FlashDirs, Notify};
+use hotshoed::job::RestartCommand;
 
 /// Set for the process: this is a device, in the directory that it was started in.
 pub(crate) const CHILD: &str = "HOTSHOE_TEST_FAULTS";
@@ -40,7 +42,7 @@ fn run() -> i32 {
         Ok(config) => config,
         Err(error) => return fail(78, &error),
     };
-    let dirs = match dirs() {
+    let dirs = match dirs(&config) {
         Ok(dirs) => dirs,
         Err(error) => return fail(74, &error),
     };
@@ -53,14 +55,17 @@ fn run() -> i32 {
     result.map_or_else(|error| fail(i32::from(error.exit_status()), &error), |_| 0)
 }
 
-fn dirs() -> std::io::Result<Dirs> {
+fn dirs(config: &Config) -> std::io::Result<Dirs> {
     // They are there since its first start.
     let open = |name: &str| Dir::open_ambient_dir(name, ambient_authority());
     Ok(Dirs {
         state: open("state")?,
         flash: FlashDirs { directory: open("flash")?, files: [].into(), entries: None },
-        admin: open("state")?,
+        admin: admin::listen(&open("state")?, &config.admin.socket),
         open: Arc::new(|path: &Path| Dir::open_ambient_dir(path, ambient_authority())),
+        compiler: None,
+        restart: Arc::new(RestartCommand::new(config.restart.clone(), &[])),
+        notify: Notify::default(),
     })
 }
 

@@ -62,6 +62,7 @@ impl Phase {
 /// A device with the slots `a` and `b`.
 pub struct Device {
     directory: PathBuf,
+    log: &'static str,
     init: Option<Kept>,
 }
 
@@ -88,7 +89,7 @@ impl Device {
                 directory.display()
             ),
         );
-        let mut device = Device { directory: directory.to_owned(), init: None };
+        let mut device = Device { directory: directory.to_owned(), log: setting.log, init: None };
         device.power_on();
         device
     }
@@ -99,7 +100,7 @@ impl Device {
         command.arg("run").arg("--flash").arg(self.path("flash"));
         command.arg("--boot-id").arg(self.path("boot-id")).arg("--pid").arg(self.path("pid"));
         command.arg("--").arg("sh").arg(self.path("start"));
-        let init = command.env("HOTSHOE_LOG", "hotshoed=debug,info").stdin(Stdio::null()).spawn().unwrap();
+        let init = command.env("HOTSHOE_LOG", self.log).stdin(Stdio::null()).spawn().unwrap();
         self.init = Some(Kept(init));
     }
 
@@ -307,7 +308,9 @@ fn config(directory: &Path, ca: &Path, mqtt_port: u16, setting: &Setting) -> Str
          [[flash.slots]]\nname = \"a\"\nfile = \"slot-a.img\"\nsize = \"{slot}MiB\"\n\
          [[flash.slots]]\nname = \"b\"\nfile = \"slot-b.img\"\nsize = \"{slot}MiB\"\n\n\
          [restart]\ncommand = [{restart}]\n\n\
-         [safe_mode]\nstarts = 1000\n",
+         [safe_mode]\nstarts = 1000\n\n\
+         [fence]\nread = [\"{world}\"]\n",
+        world = directory.parent().unwrap_or(directory).display(),
         ca = ca.display(),
         slot = setting.image.div_ceil(1 << 20).max(8),
     );

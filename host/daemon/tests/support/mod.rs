@@ -39,6 +39,8 @@ pub struct Setting {
     pub image: usize,
     /// More of `policy.toml`, after its own tables.
     pub policy: String,
+    /// What the device logs, as `HOTSHOE_LOG` has it.
+    pub log: &'static str,
     /// The command that restarts the device; the boot loader's own where it is empty.
     pub restart: String,
 }
@@ -51,6 +53,7 @@ impl Default for Setting {
             plugins: vec!["firmware-update", "diagnostics"],
             image: 6 * 1024 * 1024 + 123,
             policy: String::new(),
+            log: "hotshoed=debug,info",
             restart: String::new(),
         }
     }
