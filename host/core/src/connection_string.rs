@@ -8,17 +8,19 @@
 use std::{fmt, str::FromStr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use zeroize::Zeroizing;
 
 use crate::strict::nearest;
 
-/// A text that must not be shown. It has no `Display`, and `Debug` hides it.
+/// A text that must not be shown. It has no `Display`, `Debug` hides it, and its memory is overwritten when it is
+/// dropped.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps a text.
     pub fn new(text: impl Into<String>) -> Self {
-        Secret(text.into())
+        Secret(Zeroizing::new(text.into()))
     }
 
     /// The text itself: for signing and sending, never for a log.
@@ -77,6 +79,15 @@ pub enum ConnectionStringError {
         "part {position} of the connection string has no `=`: it is made of `Name=value` parts with `;` between"
     )]
     NotAMember {
+        /// Which one, from 1.
+        position: usize,
+    },
+    /// A part whose name is none. What stands there is not shown: it may be a key that was pasted alone.
+    #[error(
+        "part {position} of the connection string is not `Name=value`; it begins with `HostName=`, and the whole of it is \
+         needed"
+    )]
+    NoName {
         /// Which one, from 1.
         position: usize,
     },
@@ -181,7 +192,10 @@ impl ConnectionString {
     }
 }
 
-struct Members(Vec<(&'static str, String)>);
+/// The most letters of a member's name, and some more for those that are misspelt.
+const NAME: usize = 24;
+
+struct Members(Vec<(&'static str, Zeroizing<String>)>);
 
 impl Members {
     fn split(text: &str) -> Result<Self, ConnectionStringError> {
@@ -189,13 +203,16 @@ impl Members {
         if text.is_empty() {
             return Err(ConnectionStringError::Empty);
         }
-        let mut members: Vec<(&'static str, String)> = Vec::new();
+        let mut members: Vec<(&'static str, Zeroizing<String>)> = Vec::new();
         for (index, part) in text.split(';').enumerate().filter(|(_, part)| !part.trim().is_empty()) {
             let position = index + 1;
             let (name, value) = part.split_once('=').ok_or(ConnectionStringError::NotAMember { position })?;
             let Some(known) = MEMBERS.into_iter().find(|member| member.eq_ignore_ascii_case(name.trim()))
             else {
-                let name: String = name.trim().chars().take(64).collect();
+                let name = name.trim().to_owned();
+                if name.len() > NAME || !name.bytes().all(|byte| byte.is_ascii_alphabetic()) {
+                    return Err(ConnectionStringError::NoName { position });
+                }
                 let nearest = nearest(&name, MEMBERS);
                 return Err(ConnectionStringError::Unknown { name, nearest });
             };
@@ -205,14 +222,14 @@ impl Members {
             if value.is_empty() {
                 return Err(ConnectionStringError::Invalid { member: known, reason: "is empty" });
             }
-            members.push((known, value.to_owned()));
+            members.push((known, Zeroizing::new(value.to_owned())));
         }
         Ok(Members(members))
     }
 
     fn take(&mut self, name: &str) -> Option<String> {
         let index = self.0.iter().position(|(member, _)| *member == name)?;
-        Some(self.0.swap_remove(index).1)
+        Some(std::mem::take(&mut *self.0.swap_remove(index).1))
     }
 
     fn credential(&mut self) -> Result<Credential, ConnectionStringError> {
@@ -231,13 +248,14 @@ impl Members {
         };
         match (self.take("SharedAccessKey"), token, x509) {
             (Some(key), None, false) => {
-                if STANDARD.decode(&key).is_err() {
+                let key = Secret::new(key);
+                if STANDARD.decode(key.expose()).map(Zeroizing::new).is_err() {
                     let reason = "is not base64; was it cut off?";
                     return Err(ConnectionStringError::Invalid { member: "SharedAccessKey", reason });
                 }
-                Ok(Credential::Key { key: Secret(key), policy })
+                Ok(Credential::Key { key, policy })
             }
-            (None, Some(token), false) => Ok(Credential::Token(Secret(token))),
+            (None, Some(token), false) => Ok(Credential::Token(Secret::new(token))),
             (None, None, true) => Ok(Credential::X509),
             (None, None, false) => Err(ConnectionStringError::Missing("SharedAccessKey")),
             _ => Err(ConnectionStringError::Invalid {
@@ -350,5 +368,9 @@ mod tests {
         let error = read("HostName=h;DeviceId=d;SharedAccessKey=not*base64").unwrap_err();
         assert!(!format!("{error} {error:?}").contains("not*base64"));
         assert!(error.to_string().contains("`SharedAccessKey`"));
+        for pasted in [KEY.to_owned(), format!("{KEY};HostName=h"), format!("{KEY}=HostName=h;DeviceId=d")] {
+            let error = read(&pasted).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains(&KEY[..20]), "{error}");
+        }
     }
 }

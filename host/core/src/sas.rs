@@ -9,6 +9,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use sha2::Sha256;
+use zeroize::Zeroizing;
 
 const PREFIX: &str = "SharedAccessSignature ";
 
@@ -65,14 +66,14 @@ pub fn token(
 
 /// The key of one device of a group: HMAC-SHA256 of its registration id under the group's key, base64 (iothub.md §7).
 pub fn derived_key(group_key_base64: &str, registration_id: &str) -> Result<String, SasError> {
-    let key = STANDARD.decode(group_key_base64).map_err(|_| SasError::Key)?;
+    let key = STANDARD.decode(group_key_base64).map(Zeroizing::new).map_err(|_| SasError::Key)?;
     let mut signer = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| SasError::Key)?;
     signer.update(registration_id.as_bytes());
     Ok(STANDARD.encode(signer.finalize().into_bytes()))
 }
 
 fn signer(key_base64: &str, resource_raw: &str, expiry_raw: &str) -> Result<Hmac<Sha256>, SasError> {
-    let key = STANDARD.decode(key_base64).map_err(|_| SasError::Key)?;
+    let key = STANDARD.decode(key_base64).map(Zeroizing::new).map_err(|_| SasError::Key)?;
     let mut signer = Hmac::<Sha256>::new_from_slice(&key).map_err(|_| SasError::Key)?;
     signer.update(resource_raw.as_bytes());
     signer.update(b"\n");

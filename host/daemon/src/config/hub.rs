@@ -8,6 +8,7 @@ use hotshoe_core::connection_string::{ConnectionString, Credential, Secret};
 use hotshoe_core::sas;
 use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::Zeroizing;
 
 use super::check::Check;
 use super::{CONNECTION_STRING_VARIABLE, HubConfig, HubSource, ProvisioningConfig, file, pem};
@@ -84,10 +85,11 @@ impl Check<'_> {
 
     fn connection(&mut self, path: Option<&Path>) -> Option<ConnectionString> {
         let (place, text) = match (&self.surroundings.connection_string, path) {
-            (Some(text), _) => (CONNECTION_STRING_VARIABLE.to_owned(), Ok(text.clone())),
+            (Some(text), _) => (CONNECTION_STRING_VARIABLE.to_owned(), Ok(Zeroizing::new(text.clone()))),
             (None, Some(path)) => {
                 let path = self.path(path);
                 let text = std::fs::read_to_string(&path)
+                    .map(Zeroizing::new)
                     .map_err(|error| format!("{} cannot be read: {error}", path.display()));
                 ("[hub] connection_string_file".to_owned(), text)
             }
@@ -195,6 +197,7 @@ impl Check<'_> {
     ) -> Option<Secret> {
         let path = self.path(file);
         let read = std::fs::read_to_string(&path)
+            .map(Zeroizing::new)
             .map_err(|error| format!("{} cannot be read: {error}", path.display()));
         let key = read.and_then(|text| {
             derive(text.trim()).map(Secret::new).map_err(|error| format!("{}: {error}", path.display()))
