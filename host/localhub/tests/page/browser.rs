@@ -163,13 +163,14 @@ impl Browser {
     pub(crate) async fn dress(&self, width: u32, height: u32, scheme: &str) {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
         self.devtools("Emulation.setDeviceMetricsOverride", size).await;
+        // The picture has none, and is as wide as the page was laid out.
+        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
         let features = json!([{"name": "prefers-color-scheme", "value": scheme}]);
         self.devtools("Emulation.setEmulatedMedia", json!({ "features": features })).await;
     }
 
     /// A picture of the whole page in `target/screenshots/NAME.png`.
     pub(crate) async fn picture(&self, name: &str) {
-        self.devtools("Emulation.setScrollbarsHidden", json!({"hidden": true})).await;
         let shot = json!({"format": "png", "captureBeyondViewport": true});
         let shot = self.devtools("Page.captureScreenshot", shot).await;
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("screenshots");
