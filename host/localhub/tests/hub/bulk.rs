@@ -95,7 +95,6 @@ async fn what_the_hub_has_not_it_says_and_what_to_use_instead() {
         (Method::POST, "/digitaltwins/d/commands/reboot", "/twins/ID/methods"),
         (Method::POST, "/digitaltwins/d/components/c/commands/reboot", "/twins/ID/methods"),
         (Method::POST, "/jobs/create", "POST /devices"),
-        (Method::GET, "/jobs", "POST /devices"),
         (Method::GET, "/jobs/1", "/jobs/v2"),
         (Method::DELETE, "/jobs/1", "/jobs/v2"),
     ] {

@@ -63,7 +63,7 @@ const TABLE: &[(&str, &str, &[&str], u16)] = &[
     ("DELETE", "/messages/serviceBound/feedback/lock", SERVICE, 412),
     ("POST", "/messages/serviceBound/feedback/lock/abandon", SERVICE, 412),
     // What the hub has not, it says to those who might have had it.
-    ("GET", "/jobs", WRITE, 404),
+    ("GET", "/jobs", WRITE, 200),
     ("POST", "/jobs/create", WRITE, 404),
     ("GET", "/jobs/1", WRITE, 404),
     ("DELETE", "/jobs/1", WRITE, 404),
