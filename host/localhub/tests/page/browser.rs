@@ -36,13 +36,7 @@ impl Browser {
             return None;
         };
         let profile = tempfile::tempdir().unwrap();
-        let mut driver = Command::new(program)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
-        let port = port(&mut driver);
+        let (driver, port) = (0..5).find_map(|_| driver(&program)).expect("chromedriver starts");
         let address = format!("127.0.0.1:{port}");
         drop(rustls::crypto::ring::default_provider().install_default());
         let http = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(60)).build().unwrap();
@@ -205,14 +199,21 @@ impl Drop for Browser {
     }
 }
 
-/// ChromeDriver says on which port it listens.
-fn port(driver: &mut Child) -> u16 {
-    let lines = BufReader::new(driver.stdout.take().unwrap()).lines();
+/// ChromeDriver, and the port on which it says that it listens. It takes a free port of IPv4 and then the same one of
+/// IPv6; where another has that one by then it ends.
+fn driver(program: &Path) -> Option<(Child, u16)> {
+    let mut command = Command::new(program);
+    let mut driver = command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let lines = BufReader::new(driver.stdout.take()?).lines();
     let said = lines.map_while(Result::ok).find_map(|line| {
         let (_, port) = line.split_once("started successfully on port ")?;
         port.trim_end_matches('.').parse().ok()
     });
-    said.expect("chromedriver says its port")
+    if said.is_none() {
+        drop(driver.kill());
+        drop(driver.wait());
+    }
+    Some((driver, said?))
 }
 
 fn find(names: &[&str]) -> Option<PathBuf> {
