@@ -130,7 +130,7 @@ zoo! {
     "A9":
         FunctionsWithoutEnd = shapes::functions_without_end(), "has a million statements to compile";
         NoRegisters = shapes::a_function_that_cannot_be_kept_in_registers(), "has a function that no compiler allocates registers for";
-        BlocksInBlocks = shapes::blocks_in_blocks(), "nests 200,000 blocks";
+        BlocksInBlocks = shapes::blocks_in_blocks(), "nests 400,000 blocks";
         TypesInTypes = shapes::types_in_types(), "nests types that double at each level";
         ComponentsInComponents = shapes::components_in_components(), "nests 2,000 components";
         FileWithoutEnd = shapes::a_file_without_end(), "is a file of 25 MiB";
