@@ -23,10 +23,10 @@ const SOFTWARE: u8 = 70;
 const IO: u8 = 74;
 /// It is to be started anew.
 const AGAIN: u8 = 75;
+const CONFIG: u8 = 78;
 
 /// Environment variables that no program is given.
 const SECRETS: &[&str] = &[CONNECTION_STRING_VARIABLE];
-const CONFIG: u8 = 78;
 
 fn main() -> ExitCode {
     if let Some(end) = fence::run_outside(std::env::args_os()) {

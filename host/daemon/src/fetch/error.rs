@@ -79,7 +79,8 @@ impl From<ArtifactError> for FetchError {
 /// The deadline for a file has passed.
 pub(crate) fn too_late(what: &str, deadline: std::time::Duration) -> FetchError {
     FetchError::Interrupted(format!(
-        "{what} took longer than the {} s that a download may take; what came is kept",
+        "{what} took longer than the {} s of [download] deadline in device.toml; what came is kept, and another attempt \
+         goes on from there",
         deadline.as_secs()
     ))
 }

@@ -2,8 +2,8 @@
 //!
 //! A plugin is a stranger's code that the device runs with real rights, so each step is one file that argues what it
 //! keeps out: `load` (what is let in at all), `compile` and `cache` (where its native code comes from), `link` (what
-//! it can reach), `admission` (who comes in, and whose turn it is), `call` (what one call may take), `health` (who is told how it went), `answer` (what of its answer is believed), `routes` (what is
-//! whose). `engine` sets the bounds for all of them together.
+//! it can reach), `admission` (who comes in, and whose turn it is), `call` (what one call may take), `health` (who is told
+//! how it went), `answer` (what of its answer is believed), `routes` (what is whose). `engine` sets the bounds for all of them together.
 
 mod admission;
 mod answer;

@@ -109,12 +109,12 @@ impl Receiver {
             self.look_around(&staging, tree, cancel).await?;
         }
         let patience = self.settings.fetch.deadline;
-        let late = Instant::now().checked_add(patience).ok_or_else(|| too_late("the image", patience))?;
+        let too_late = || ReceiveError::from(too_late(&format!("the image {}", image.digest), patience));
+        let late = Instant::now().checked_add(patience).ok_or_else(too_late)?;
         for _ in 0..ROUNDS {
             let mut session = Session::start(about);
             let outcome = timeout_at(late, session.run()).await;
-            let outcome =
-                outcome.unwrap_or_else(|_| Err(Trouble::End(too_late("the image", patience).into())));
+            let outcome = outcome.unwrap_or_else(|_| Err(Trouble::End(too_late())));
             session.finish(outcome).await?;
             if locked(&staging).missing().is_empty() {
                 break;

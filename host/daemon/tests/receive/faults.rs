@@ -185,6 +185,29 @@ async fn cancelled_it_ends_soon_and_keeps_what_came() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn past_the_deadline_it_ends_and_keeps_what_came() {
+    let content = Content::new(11, SIZE);
+    let server = content.serve().await;
+    server.fault(PATH, Fault::Stall(4 * MIB));
+    let device = Device::new();
+    let staging = device.stage(&content, Algorithm::Sha256);
+    let mut settings = quick();
+    settings.fetch.stall_timeout = std::time::Duration::from_secs(600);
+    settings.fetch.rate_window = std::time::Duration::from_secs(600);
+    settings.fetch.deadline = std::time::Duration::from_secs(2);
+    let (image, sources) = (content.image(), [source(&server)]);
+    let receiver = Receiver::new(settings);
+    let never = CancellationToken::new();
+    let error =
+        receiver.receive(Arc::clone(&staging), &image, &sources, &|_, _| (), &never).await.unwrap_err();
+    assert!(error.to_string().contains("[download] deadline"), "{error}");
+    assert!(error.to_string().contains(&image.digest.to_string()), "{error}");
+    drop(staging);
+    install(&device, &content, &image, &sources).await;
+    assert!(server.sent(PATH) <= SIZE as u64 + MIB + CHUNK, "{:?}", server.served(PATH));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_whole_image_with_a_wrong_byte_is_noticed_without_hashes() {
     let content = Content::new(10, SIZE);
     let server = content.serve().await;
