@@ -29,6 +29,9 @@ use crate::disk::blocking;
 use crate::hub::Outbox;
 use crate::state::{StateDir, StateError};
 
+/// How often it is tried again to give up a trial that no job knows of.
+const GIVING_UP: u32 = 8;
+
 /// The wall clock, in milliseconds since the Unix epoch.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
@@ -168,7 +171,12 @@ impl Jobs {
     /// Takes up the jobs of earlier lives of the process.
     pub async fn resume(&self) -> Result<(), JobsError> {
         let jobs = self.0.files.load().await?;
-        self.0.give_up_unknown(&jobs).await;
+        let is_noted = |slot: &str| jobs.iter().any(|job| job.armed.as_deref() == Some(slot));
+        if let Err(error) = self.0.give_up_unknown(is_noted).await {
+            unsettled(&error);
+            let shared = Arc::clone(&self.0);
+            self.0.spawn(async move { shared.give_up_unknown_later().await });
+        }
         for job in jobs {
             let forgotten = matches!(job.state, State::Running { .. })
                 && planted::on(Bug::InterruptedForgotten)
@@ -385,18 +393,30 @@ impl Shared {
         blocking(move || slots.give_up(&slot)).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
-    /// Gives up a trial boot that is armed and that none of these, which are all there are, has noted: the disk has lost
-    /// its job, and nobody would confirm it. Before any job holds a slot.
-    async fn give_up_unknown(&self, jobs: &[Job]) {
+    /// Gives up a trial boot that is armed and that no job has noted: the disk has lost its job, and nobody would confirm it.
+    async fn give_up_unknown(&self, is_noted: impl Fn(&str) -> bool) -> Result<(), String> {
         let slots = Arc::clone(&self.slots);
-        let noted: BTreeSet<String> = jobs.iter().filter_map(|job| job.armed.clone()).collect();
-        let given_up = blocking(move || {
-            let Some(slot) = slots.armed("")?.filter(|slot| !noted.contains(slot)) else { return Ok(()) };
-            tracing::error!(slot, "a trial boot is armed that no job knows of; it is given up");
-            slots.give_up(&slot).map(|_| ())
-        });
-        if let Err(error) = given_up.await.unwrap_or_else(|error| Err(error.to_string())) {
-            tracing::error!(error, "whether a trial boot is armed that no job knows of could not be settled");
+        let armed = blocking(move || slots.armed("")).await.unwrap_or_else(|error| Err(error.to_string()))?;
+        // Looked at after that: a job notes its slot before it arms it.
+        let Some(slot) = armed.filter(|slot| !is_noted(slot)) else { return Ok(()) };
+        tracing::error!(slot, "a trial boot is armed that no job knows of; it is given up");
+        self.give_up(slot).await.map(|_| ())
+    }
+
+    /// The same where the disk has refused: a few times, with pauses that grow.
+    async fn give_up_unknown_later(&self) {
+        for failures in 1..=GIVING_UP {
+            let pause = self.settings.machine.backoff.pause(failures, self.moment().random);
+            tokio::select! {
+                () = (self.settings.pause)(pause) => {}
+                () = self.draining.cancelled() => return,
+            }
+            let is_noted =
+                |slot: &str| lock(&self.seen).values().any(|job| job.armed.as_deref() == Some(slot));
+            match self.give_up_unknown(is_noted).await {
+                Ok(()) => return,
+                Err(error) => unsettled(&error),
+            }
         }
     }
 
@@ -415,6 +435,10 @@ impl Shared {
             }
         }
     }
+}
+
+fn unsettled(error: &str) {
+    tracing::error!(error, "whether a trial boot is armed that no job knows of could not be settled");
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
