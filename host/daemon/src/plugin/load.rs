@@ -75,6 +75,20 @@ pub enum LoadError {
     Interrupted(String),
 }
 
+impl LoadError {
+    /// Whether it was not the plugin but the machine that refused, for want of memory or of a process, so that the same may
+    /// go well a moment later.
+    pub fn may_pass(&self) -> bool {
+        let machine =
+            |error: &CompileError| matches!(error, CompileError::Start { .. } | CompileError::Pipe(_));
+        match self {
+            LoadError::Compile(error) => machine(error),
+            LoadError::Incompatible(_) => true,
+            _ => false,
+        }
+    }
+}
+
 /// On what terms a plugin is loaded.
 pub struct Loading<'a> {
     /// What the device's owner allows.

@@ -9,6 +9,8 @@ use hotshoe_core::manifest::PluginName;
 use hotshoe_core::policy::Policy;
 use hotshoe_core::swap::{Origin, Release};
 
+use super::error::InstallError;
+use super::patience::{Failed, patiently};
 use super::settings::Factory;
 use super::shelf::digest_of;
 use crate::disk::blocking;
@@ -40,7 +42,7 @@ pub(super) async fn read(
     let (mut order, mut made, mut broken) = (Vec::new(), HashMap::new(), Vec::new());
     for one in list {
         let file = one.file.clone();
-        match read_one(engine, policy, one).await {
+        match patiently(async || read_one(engine, policy, &one).await).await {
             Ok((name, _)) if made.contains_key(&name) => {
                 broken.push(Broken { file, reason: format!("{name} is mounted already") });
             }
@@ -57,15 +59,15 @@ pub(super) async fn read(
     (order, made, broken)
 }
 
-async fn read_one(engine: &Engine, policy: &Policy, one: Factory) -> Result<(PluginName, Made), String> {
+async fn read_one(engine: &Engine, policy: &Policy, one: &Factory) -> Result<(PluginName, Made), Failed> {
     let reading = one.clone();
     let read = blocking(move || {
         let component = reading.read()?;
         Ok::<_, std::io::Error>((digest_of(&component), component))
     });
-    let read = read.await.map_err(|error| error.to_string())?;
-    let (digest, component) = read.map_err(|error| format!("the file cannot be read: {error}"))?;
-    let manifest = engine.inspect(&component).map_err(|error| error.to_string())?;
+    let read = read.await.map_err(|_| InstallError::Busy)?;
+    let (digest, component) = read.map_err(|error| Failed::unread(&error))?;
+    let manifest = engine.inspect(&component)?;
     let release = Release {
         version: manifest.version.clone(),
         digest,
@@ -73,6 +75,6 @@ async fn read_one(engine: &Engine, policy: &Policy, one: Factory) -> Result<(Plu
         grants: grant(&manifest, policy).0,
         at: 0,
     };
-    let made = Made { factory: one, release, component: component.into() };
+    let made = Made { factory: one.clone(), release, component: component.into() };
     Ok((manifest.name, made))
 }

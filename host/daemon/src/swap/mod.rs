@@ -20,6 +20,7 @@ mod install;
 mod loaded;
 mod mount;
 mod operate;
+mod patience;
 mod plugins;
 mod seat;
 mod settings;

@@ -2,7 +2,7 @@
 //!
 //! The recorded version is live again, unless the image brings a newer one. One that does not load any more (a damaged
 //! file, another policy, another engine) gives way to the one before it, then to the image's, and the reason is kept where
-//! people see it. Nothing here makes a start fail but a disk that cannot be listed: the other plugins serve.
+//! people see it; where it was the machine that refused, it is tried again first. Nothing here makes a start fail but a disk that cannot be listed: the other plugins serve.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::error::SwapError;
 use super::factory::{self, Broken, Made};
 use super::loaded::Loaded;
+use super::patience::{Failed, patiently};
 use super::plugins::{Plugins, Shared, lock};
 use super::seat::{Seat, Unstored, file_name};
 use super::settings::{Factory, LeftOut, SwapSettings};
@@ -143,7 +144,7 @@ impl Shared {
         }
         let (mut chosen, mut kept, mut failures) = (None, None, Vec::new());
         for release in record.candidates(made.map(|made| &made.release)) {
-            match self.try_out(&release, made).await {
+            match patiently(async || self.try_out(&release, made).await).await {
                 Ok((loaded, component)) => {
                     seat.take_in(loaded);
                     (chosen, kept) = (Some(release), component);
@@ -181,20 +182,25 @@ impl Shared {
         self: &Arc<Self>,
         release: &Release,
         made: Option<&Made>,
-    ) -> Result<(Loaded, Option<Bytes>), String> {
+    ) -> Result<(Loaded, Option<Bytes>), Failed> {
         let made = made.filter(|made| made.release.digest == release.digest);
         let component = match made {
             Some(made) => made.component.clone(),
-            None => self.read(&release.digest).await.map_err(|error| error.to_string())?,
+            None => self.read(&release.digest).await?,
         };
         let limit = match release.origin {
             Origin::Factory { .. } if made.is_some() => None,
             _ => Some(&release.grants),
         };
-        let loaded = self.load(&component, &release.digest, limit, &|| {}).await;
-        let loaded = loaded.map_err(|error| error.to_string())?;
-        self.claims(loaded.plugin.manifest()).map_err(|error| error.to_string())?;
+        let loaded = self.load(&component, &release.digest, limit, &|| {}).await?;
+        self.claims(loaded.plugin.manifest())?;
         Ok((loaded, made.map(|_| component)))
+    }
+
+    /// Loads a release from the shelf.
+    async fn again(self: &Arc<Self>, release: &Release) -> Result<Loaded, Failed> {
+        let component = self.read(&release.digest).await?;
+        Ok(self.load(&component, &release.digest, Some(&release.grants), &|| {}).await?)
     }
 
     /// Has those versions ready that open jobs still run on.
@@ -203,11 +209,10 @@ impl Shared {
         let pinned = self.pinned(&record);
         let needed = record.older.iter().chain(&record.previous);
         for release in needed.filter(|release| pinned.contains(&release.version)) {
-            let Ok(component) = self.read(&release.digest).await else { continue };
-            match self.load(&component, &release.digest, Some(&release.grants), &|| {}).await {
+            match patiently(async || self.again(release).await).await {
                 Ok(loaded) => drop(seat.take_in(loaded)),
                 Err(error) => {
-                    tracing::error!(plugin = %record.name, version = %release.version, %error, "a version that jobs need does not load");
+                    tracing::error!(plugin = %record.name, version = %release.version, error, "a version that jobs need does not load");
                 }
             }
         }

@@ -85,12 +85,15 @@ impl Stage {
 
     /// A device in a directory that is kept elsewhere, with the compiled code of others.
     #[allow(dead_code)] // by the tests of swap
-    pub(crate) fn sharing(cache: &std::path::Path, directory: TempDir) -> Stage {
+    pub(crate) fn sharing(
+        cache: &std::path::Path,
+        directory: TempDir,
+        change: impl FnOnce(&mut EngineSettings),
+    ) -> Stage {
         let link = directory.path().join("cache");
-        if std::fs::symlink_metadata(&link).is_err() {
-            std::os::unix::fs::symlink(cache, link).unwrap();
-        }
-        Stage::again(directory, RootCertStore::empty(), |_| {})
+        let _ = std::fs::remove_file(&link);
+        std::os::unix::fs::symlink(cache, link).unwrap();
+        Stage::again(directory, RootCertStore::empty(), change)
     }
 
     /// A device that trusts these certificates.

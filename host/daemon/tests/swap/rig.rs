@@ -9,6 +9,7 @@ use hotshoe_core::package;
 use hotshoe_core::policy;
 use hotshoe_core::swap::{Origin, Settings};
 use hotshoed::job::{JobSettings, Jobs, NoSlots, RestartCommand};
+use hotshoed::plugin::Compile;
 use hotshoed::state::StateDir;
 use hotshoed::swap::{Broken, Candidate, Factory, InstallError, Installed, LeftOut, Plugins, SwapSettings};
 use serde_json::{Value, json};
@@ -102,6 +103,8 @@ pub(crate) struct Setting {
     pub(crate) machine: Settings,
     pub(crate) factory: Vec<PathBuf>,
     pub(crate) cache: PathBuf,
+    /// Who compiles; the real compiler as it comes where there is nobody.
+    pub(crate) compiler: Option<Arc<dyn Compile>>,
 }
 
 impl Default for Setting {
@@ -111,6 +114,7 @@ impl Default for Setting {
             machine: Settings::default(),
             factory: Vec::new(),
             cache: shared_cache().to_owned(),
+            compiler: None,
         }
     }
 }
@@ -136,7 +140,8 @@ impl Rig {
 
     /// The device with this disk.
     pub(crate) async fn on(directory: TempDir, setting: Setting) -> Rig {
-        let stage = Stage::sharing(&setting.cache, directory);
+        let stage =
+            Stage::sharing(&setting.cache, directory, |engine| engine.compiler = setting.compiler.clone());
         let clock: hotshoed::job::Clock = Arc::new(|| 1_800_000_000_000);
         let dir = |name: &str| {
             let path = stage.directory.path().join(name);

@@ -1,6 +1,14 @@
 //! What is live after a start, with the device's image and without.
 
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::future::BoxFuture;
+use hotshoed::plugin::{Compile, CompileError, Compiler};
+
 use super::rig::{Made, OPEN, Rig, Setting, image_file, version};
+use super::stage::aot;
 
 fn components(rig: &Rig) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(rig.stage.directory.path().join("shelf")).unwrap();
@@ -94,4 +102,50 @@ async fn what_the_image_holds_no_more_is_gone() {
     let rig = rig.restarted_with(Setting::default()).await;
     assert!(rig.plugins.list().is_empty());
     assert_eq!(rig.ask().await.0, 404);
+}
+
+/// The compiler, which cannot be talked to at first: too many processes, no memory.
+#[derive(Debug)]
+struct Moody {
+    compiler: Compiler,
+    refusals: AtomicU32,
+}
+
+impl Compile for Moody {
+    fn compile(&self, component: Vec<u8>) -> BoxFuture<'_, Result<Vec<u8>, CompileError>> {
+        let left =
+            self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        if left.is_err() {
+            return self.compiler.compile(component);
+        }
+        let error = io::Error::from(io::ErrorKind::OutOfMemory);
+        Box::pin(async { Err(CompileError::Pipe(error)) })
+    }
+}
+
+/// The setting of a device that has compiled nothing, and whose compiler refuses so often.
+fn refusing(setting: Setting, cache: &std::path::Path, refusals: u32) -> Setting {
+    let moody = Moody { compiler: Compiler::new(aot()), refusals: AtomicU32::new(refusals) };
+    Setting { cache: cache.to_owned(), compiler: Some(Arc::new(moody)), ..setting }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_that_passes_costs_no_version() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = vec![image_file(folder.path(), &version("1.0.0"))];
+    let rig = Rig::with(Setting { factory, ..Setting::default() }).await;
+    rig.install(&version("1.1.0")).await.unwrap();
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let setting = refusing(rig.setting(), first.path(), 2);
+    let rig = rig.restarted_with(setting).await;
+    rig.assert_live("1.1.0").await;
+    assert_eq!(rig.summary().trouble, None);
+
+    // One that stays is waited for a moment, and then the next version has its turn.
+    let setting = refusing(rig.setting(), second.path(), 4);
+    let rig = rig.restarted_with(setting).await;
+    rig.assert_live("1.0.0").await;
+    let trouble = rig.summary().trouble.unwrap();
+    assert!(trouble.starts_with("version 1.1.0 does not load: "), "{trouble}");
+    assert!(trouble.contains("the compiler cannot be talked to: out of memory"), "{trouble}");
 }
