@@ -85,6 +85,9 @@ pub enum CompileError {
     /// The process that runs it says why not.
     #[error("{0}")]
     Outside(String),
+    /// The line to the process that runs it broke, and no other can be started. Helped by starting the host anew alone.
+    #[error("no plugin can be compiled any more: {0}")]
+    Unreachable(String),
     /// The pipe to it broke.
     #[error("the compiler cannot be talked to: {0}")]
     Pipe(#[from] std::io::Error),

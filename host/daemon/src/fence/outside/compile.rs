@@ -38,7 +38,11 @@ impl CompilerOutside {
     pub fn start(program: &Path, mode: FenceMode, secrets: &[&str]) -> io::Result<CompilerOutside> {
         let mode = if mode == FenceMode::Enforced { "enforced" } else { "best-effort" };
         let words = [WORD.into(), mode.into(), program.into()];
-        Ok(CompilerOutside(Arc::new(Line::start(&words, secrets)?)))
+        Ok(CompilerOutside::on(Line::start(&words, secrets)?))
+    }
+
+    pub(super) fn on(line: Line) -> CompilerOutside {
+        CompilerOutside(Arc::new(line))
     }
 }
 
@@ -48,10 +52,11 @@ impl Compile for CompilerOutside {
         Box::pin(async move {
             let asked = blocking(move || line.ask(&component, CODE_LIMIT)).await;
             let text = |text: Vec<u8>| String::from_utf8_lossy(&text).into_owned();
-            match asked.map_err(io::Error::other)?? {
-                (CODE, code) => Ok(code),
-                (REFUSED, why) => Err(CompileError::Refused(text(why))),
-                (_, why) => Err(CompileError::Outside(text(why))),
+            match asked.map_err(io::Error::other)? {
+                Ok((CODE, code)) => Ok(code),
+                Ok((REFUSED, why)) => Err(CompileError::Refused(text(why))),
+                Ok((_, why)) => Err(CompileError::Outside(text(why))),
+                Err(broken) => Err(CompileError::Unreachable(broken.to_string())),
             }
         })
     }

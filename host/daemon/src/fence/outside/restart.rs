@@ -28,7 +28,11 @@ impl RestartOutside {
     pub fn start(command: &[String], secrets: &[&str]) -> io::Result<RestartOutside> {
         let words = [WORD.to_owned()].into_iter().chain(command.iter().cloned());
         let words: Vec<OsString> = words.map(OsString::from).collect();
-        Ok(RestartOutside(Arc::new(Line::start(&words, secrets)?)))
+        Ok(RestartOutside::on(Line::start(&words, secrets)?))
+    }
+
+    pub(super) fn on(line: Line) -> RestartOutside {
+        RestartOutside(Arc::new(line))
     }
 }
 
@@ -39,9 +43,7 @@ impl Restart for RestartOutside {
             match blocking(move || line.ask(&[], LIMIT)).await {
                 Ok(Ok((DONE, _))) => Ok(()),
                 Ok(Ok((_, text))) => Err(String::from_utf8_lossy(&text).into_owned()),
-                Ok(Err(error)) => Err(format!(
-                    "the process that runs the restart command does not answer ({error}); start hotshoed anew"
-                )),
+                Ok(Err(broken)) => Err(format!("the restart command was not run: {broken}")),
                 Err(error) => Err(format!("the restart command cannot be asked for: {error}")),
             }
         })
