@@ -41,7 +41,8 @@ pub enum Error {
     Denied(String),
     /// There is no slot of that name.
     UnknownSlot(String),
-    /// The device runs from the slot, or a trial is under way and neither confirmed nor reverted.
+    /// The device runs from the slot, or a trial is under way and neither confirmed nor reverted; or the plugin has
+    /// written as many bytes as a day takes, and the text says when it may again.
     Busy(String),
     /// Another job holds the slot; this is its id. A retry helps when that one has ended.
     Leased(String),
@@ -92,7 +93,7 @@ impl fmt::Display for Error {
         match self {
             Error::Denied(text) => write!(formatter, "the slots may not be touched: {text}"),
             Error::UnknownSlot(text) => write!(formatter, "there is no such slot: {text}"),
-            Error::Busy(text) => write!(formatter, "the slot is in use: {text}"),
+            Error::Busy(text) => write!(formatter, "not now: {text}"),
             Error::Leased(job) => write!(formatter, "the slot is held by the job {job}"),
             Error::InvalidDigest(text) => write!(formatter, "the digest cannot be read: {text}"),
             Error::InsufficientSpace { needed, available } => {

@@ -29,10 +29,13 @@
 //! restart = true
 //! storage = "64KiB"
 //! telemetry = true
+//! flash_per_day = "16GiB"
+//! download_per_day = "4GiB"
 //! ```
 
 pub mod floor;
 mod plugins;
+pub mod quota;
 pub mod traffic;
 pub mod update;
 
@@ -41,6 +44,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use self::plugins::Tables;
+use self::quota::Quota;
 use self::traffic::DownloadPolicy;
 use self::update::UpdatePolicy;
 
@@ -123,6 +127,10 @@ pub struct Allowed {
     pub storage: u64,
     /// Whether messages may be sent to the cloud.
     pub telemetry: bool,
+    /// How many bytes it may write into slots in a day; none where the device's own bound holds.
+    pub flash_per_day: Option<Quota>,
+    /// How many bytes it may download in a day; none where the device's own bound holds.
+    pub download_per_day: Option<Quota>,
 }
 
 /// Why a policy was refused.
@@ -219,6 +227,8 @@ mod tests {
             "policy.toml: line 2: value `denied` is unknown; did you mean `deny`?"
         );
         assert!(told("[plugins]\ndowngrade = 1").contains("line 2: invalid type: integer"));
+        assert!(told("plugins.\"*\".flash_per_day = \"0\"").contains("leave out the grant"));
+        assert!(told("plugins.\"*\".flash_per_day = \"a lot\"").contains("line 1"));
         assert!(told("plugins.\"*\".storage = 64").contains("line 1: invalid type: integer"));
     }
 

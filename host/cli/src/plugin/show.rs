@@ -2,6 +2,7 @@
 
 use hotshoe_core::manifest::PluginName;
 use hotshoe_core::swap::{PluginDetail, PluginSummary};
+use hotshoe_core::units::format_size;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -36,7 +37,7 @@ pub(super) async fn one(output: &Output, admin: &Admin, name: &PluginName) -> Re
     if output.json() {
         return output.document(&answer);
     }
-    let PluginDetail { summary, about, api, methods, reported, desired, grants, denials, bad } =
+    let PluginDetail { summary, about, api, methods, reported, desired, grants, denials, quotas, bad } =
         read(answer)?;
     output.line(&output.strong(name.as_str()))?;
     let mut table = Table::plain(2);
@@ -68,10 +69,19 @@ pub(super) async fn one(output: &Output, admin: &Admin, name: &PluginName) -> Re
     for denial in denials {
         tell("denied", denial);
     }
+    for quota in quotas.iter().filter(|quota| quota.used > 0) {
+        tell("a day", format!("{} of {} {}", size(quota.used), format_size(quota.quota), quota.what));
+    }
     for bad in bad {
         tell("rolled back", format!("{} ({} times): {}", bad.version, bad.times, bad.why));
     }
     output.table(&table)
+}
+
+/// Bytes for people: rounded up to what is shown.
+fn size(bytes: u64) -> String {
+    let unit = if bytes < 1 << 20 { 1 << 10 } else { 1 << 20 };
+    format_size(bytes.div_ceil(unit).saturating_mul(unit))
 }
 
 fn state(plugin: &PluginSummary) -> String {

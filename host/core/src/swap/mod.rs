@@ -17,7 +17,7 @@ mod summary;
 pub use machine::{Admission, Effect, Event, Refused, Settings, admit, step};
 pub use record::{Bad, Held, LastEvent, Record, Standing};
 pub use release::{Demand, Origin, Phase, Release, Untrusted, trusted};
-pub use summary::{BadSummary, HeldSummary, MethodSummary, PluginDetail, PluginSummary};
+pub use summary::{BadSummary, HeldSummary, MethodSummary, PluginDetail, PluginSummary, QuotaSummary};
 
 #[cfg(test)]
 mod explorer;

@@ -83,8 +83,23 @@ pub struct PluginDetail {
     pub grants: Vec<String>,
     /// What it asks for and does not get, a sentence each.
     pub denials: Vec<String>,
+    /// What it has used of what it may use in a day.
+    #[serde(default)]
+    pub quotas: Vec<QuotaSummary>,
     /// What was rolled back.
     pub bad: Vec<BadSummary>,
+}
+
+/// How much a plugin has used of what it may use in a day, less what time has given back.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QuotaSummary {
+    /// Of what: `written into slots`, `downloaded`.
+    pub what: String,
+    /// Bytes that count as used.
+    pub used: u64,
+    /// Bytes in a day.
+    pub quota: u64,
 }
 
 /// A method that a plugin answers.

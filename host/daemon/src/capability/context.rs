@@ -19,7 +19,7 @@ use super::log::LogSink;
 use super::usage::Usage;
 use crate::fetch::Fetcher;
 use crate::flash::Flash;
-use crate::gate::Gate;
+use crate::gate::{Gate, PluginQuotas};
 use crate::hub::{Desired, Outbox, Telemetry};
 use crate::job::JobRun;
 use crate::receive::{Receiver, Web};
@@ -79,10 +79,16 @@ pub struct Tenant {
 /// What a plugin has of the device, whatever its version.
 pub struct OfDevice {
     pub(crate) allowance: Arc<Allowance>,
+    pub(crate) quotas: Arc<PluginQuotas>,
     pub(crate) probe: Option<Probe>,
 }
 
 impl Tenant {
+    /// What it may write and download in a day.
+    pub(crate) fn quotas(&self) -> &Arc<PluginQuotas> {
+        &self.device.quotas
+    }
+
     /// A plugin by its manifest and what was granted of it, with the operator's settings, an object, what it has of the
     /// device, and where its lines and figures go.
     pub fn new(

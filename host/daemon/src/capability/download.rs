@@ -6,8 +6,6 @@
 //! `resolve` asks the same questions in the same order and stops before the first byte: what it gives is received into a
 //! slot by `flash`.
 
-use std::sync::Arc;
-
 use hotshoe_core::job::Progress;
 use url::Url;
 use wasmtime::component::Resource;
@@ -48,7 +46,7 @@ impl download::Host for Context {
             }
         };
         let fetcher = self.services.fetcher.counted(self.tenant.usage.fetched.clone());
-        let fetcher = fetcher.metered(Arc::new(self.services.gate.traffic().clone()));
+        let fetcher = fetcher.metered(self.tenant.quotas().meter(self.services.gate.traffic()));
         match self.hold().fetching(fetcher.fetch(&request, &allow, &progress)).await {
             Ok(artifact) => Ok(Ok(self.table.push(artifact)?)),
             Err(error) => self.answer("download.fetch", Err(error)),

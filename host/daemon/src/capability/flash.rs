@@ -134,6 +134,7 @@ impl Context {
         let assurance = self.assurance(&slot, &digest).await?;
         let wanted = digest.clone();
         let staging = self.with_flash(move |flash| flash.stage(&slot, &wanted, &holder, assurance)).await?;
+        let staging = staging.wearing(self.tenant.quotas().wear());
         let flashed = self.tenant.usage.flashed.clone();
         Ok(OpenStaging { staging: Arc::new(Mutex::new(staging)), digest, flashed, disk: self.disk() })
     }
@@ -151,6 +152,13 @@ impl Context {
             }
         };
         let before = staging.written();
+        let hold = self.hold();
+        if image.length.is_none_or(|length| before < length)
+            && let Some(postponement) = self.tenant.quotas().flashed.reached()
+        {
+            // Before a byte of it is fetched.
+            return Err(ReceiveError::Flash(hold.not_written(Error::Busy(postponement.reason))));
+        }
         // Ends with this call, however that ends.
         let cancel = CancellationToken::new();
         let _ending = cancel.clone().drop_guard();
@@ -162,9 +170,14 @@ impl Context {
                 received => Ok(received),
             }
         };
-        let received = self.hold().fetching(receiving).await;
+        let received = hold.fetching(receiving).await.map_err(ReceiveError::Download);
         staging.flashed.inc_by(staging.written().saturating_sub(before));
-        Ok(received.map_err(ReceiveError::Download)??)
+        match received? {
+            Err(receive::ReceiveError::Flash(error)) => {
+                Err(ReceiveError::Flash(hold.not_written(error.into())))
+            }
+            received => Ok(received?),
+        }
     }
 
     /// Who vouches for an image. The repositories are asked each time: what they have withdrawn is not staged anew.

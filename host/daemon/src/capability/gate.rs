@@ -4,6 +4,7 @@
 //! held back by the host for as long (`JobHandle::hold`), so that a plugin that merely tries again does not use up its
 //! attempts.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use hotshoe_core::policy::floor::{Rank, name_of};
@@ -15,7 +16,7 @@ use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
 use super::entry::SOON;
 use crate::fetch::FetchError;
 use crate::flash::{Flash, FlashError};
-use crate::gate::{Gate, Question};
+use crate::gate::{Gate, PluginQuotas, Question};
 use crate::job::{ActError, JobHandle};
 use crate::trust::Target;
 
@@ -23,6 +24,7 @@ use crate::trust::Target;
 pub(super) struct Hold {
     job: Option<JobHandle>,
     gate: Gate,
+    quotas: Arc<PluginQuotas>,
 }
 
 impl Hold {
@@ -37,22 +39,38 @@ impl Hold {
         };
         match fetched {
             Ok(Ok(fetched)) => Ok(fetched),
-            Ok(Err(FetchError::Capped(text))) => Err(self.put_off_fetch(self.gate.capped(), text)),
+            Ok(Err(FetchError::Capped(text))) => {
+                Err(self.put_off_fetch(self.gate.capped().or_else(|| self.quotas.fetched.reached()), text))
+            }
             Ok(Err(error)) => Err(error.into()),
             Err(cancelled) => Err(download::Error::Interrupted(cancelled.to_string())),
         }
     }
 
-    /// Writes to a slot, unless the job was cancelled. A write under way loses its lease by a cancel and ends soon.
+    /// Writes to a slot, unless the job was cancelled. A write under way loses its lease by a cancel and ends soon. Where
+    /// the plugin has written as much as it may in a day the job is held until it may again.
     pub(super) async fn writing<T>(
         &self,
         write: impl Future<Output = Result<T, flash::Error>>,
     ) -> Result<T, flash::Error> {
-        let cancelled = || self.job.as_ref().and_then(|job| job.check().err()).map(denied);
-        if let Some(error) = cancelled() {
-            return Err(error);
+        match self.cancelled() {
+            Some(error) => Err(error),
+            None => write.await.map_err(|error| self.not_written(error)),
         }
-        write.await.map_err(|error| cancelled().unwrap_or(error))
+    }
+
+    /// What the plugin is told of a write that failed.
+    pub(super) fn not_written(&self, error: flash::Error) -> flash::Error {
+        if let (flash::Error::Busy(_), Some(job)) = (&error, &self.job)
+            && let Some(Postponement { reason, retry_after }) = self.quotas.flashed.reached()
+        {
+            job.hold(retry_after, reason);
+        }
+        self.cancelled().unwrap_or(error)
+    }
+
+    fn cancelled(&self) -> Option<flash::Error> {
+        self.job.as_ref().and_then(|job| job.check().err()).map(denied)
     }
 
     fn put_off_fetch(&self, postponement: Option<Postponement>, text: String) -> download::Error {
@@ -69,7 +87,11 @@ impl Hold {
 impl Context {
     /// What a call that takes long holds on to.
     pub(super) fn hold(&self) -> Hold {
-        Hold { job: self.handle(), gate: self.services.gate.clone() }
+        Hold {
+            job: self.handle(),
+            gate: self.services.gate.clone(),
+            quotas: Arc::clone(self.tenant.quotas()),
+        }
     }
 
     fn handle(&self) -> Option<JobHandle> {
@@ -80,11 +102,13 @@ impl Context {
         self.job.as_ref().map_or(Ok(()), |run| run.handle.check())
     }
 
-    /// Whether a fetch may begin: no cancel, room to write down what becomes of it, no cap and no window against it.
+    /// Whether a fetch may begin: no cancel, room to write down what becomes of it, no cap, quota
+    /// or window against it.
     pub(super) fn may_fetch(&self) -> Result<(), download::Error> {
         self.not_cancelled().map_err(|error| download::Error::Denied(error.to_string()))?;
         self.has_room().map_err(download::Error::Io)?;
-        match self.services.gate.put_off_fetch() {
+        let put_off = self.services.gate.put_off_fetch();
+        match put_off.or_else(|| self.tenant.quotas().fetched.reached()) {
             None => Ok(()),
             put_off => Err(self.hold().put_off_fetch(put_off, String::new())),
         }

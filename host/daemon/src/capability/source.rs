@@ -116,7 +116,8 @@ impl Context {
         let servers = servers.into_iter().map(|(url, allow)| -> Arc<dyn Source> {
             let source = self.services.web.source(url, allow);
             let counted = Counted { source, received: self.tenant.usage.fetched.clone() };
-            Arc::new(Metered::new(Arc::new(counted), Arc::new(self.services.gate.traffic().clone())))
+            let meter = self.tenant.quotas().meter(self.services.gate.traffic());
+            Arc::new(Metered::new(Arc::new(counted), meter))
         });
         if checked { local.into_iter().chain(servers).collect() } else { servers.chain(local).collect() }
     }

@@ -81,13 +81,16 @@ pub(super) async fn receive(
         if pace.total.is_some_and(|total| position > total) {
             break End::TooLong(position);
         }
+        // Counted before they are on the disk. They came and are good, also where no more may.
+        let counted = match pace.meter {
+            Some(meter) => meter.count(length).await,
+            None => Ok(()),
+        };
         if pieces.send(piece).await.is_err() {
             break End::Broken("the disk failed".to_owned());
         }
         pace.tell(position);
-        if let Some(meter) = pace.meter
-            && let Err(why) = meter.count(length).await
-        {
+        if let Err(why) = counted {
             break End::Capped(why);
         }
     };

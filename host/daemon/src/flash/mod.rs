@@ -45,7 +45,7 @@ pub use group::GroupInfo;
 pub use place::Place;
 pub use record::Encoded;
 pub use staged::Staged;
-pub use staging::{Reader, Running, Staging, Unsynced};
+pub use staging::{Reader, Running, Staging, Unsynced, Wear};
 
 /// What is in a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

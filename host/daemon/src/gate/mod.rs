@@ -6,6 +6,7 @@
 //!
 //! - windows and the check: [`Gate::closed`], [`Gate::ask`] (`[update]`)
 //! - the caps of a metered link: [`Gate::put_off_fetch`], and while it runs [`traffic`] (`[download]`)
+//! - what a plugin may write and download in a day: [`Gate::quotas`] (`[plugins]`)
 //! - minimum versions: [`Gate::check_floor`], [`Gate::confirmed`] (`[firmware]`)
 //! - room for what is written down about an update: [`Gate::room`]
 //!
@@ -13,6 +14,7 @@
 
 mod check;
 mod floors;
+mod quota;
 mod source;
 mod traffic;
 
@@ -20,10 +22,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hotshoe_core::policy::Policy;
+use hotshoe_core::manifest::PluginName;
 use hotshoe_core::policy::floor::Rank;
 use hotshoe_core::policy::traffic::DownloadPolicy;
 use hotshoe_core::policy::update::{DownloadTime, Postponement, UpdatePolicy};
+use hotshoe_core::policy::{Allowed, Policy};
 
 use crate::fetch::Clock;
 use crate::flash::Flash;
@@ -32,6 +35,8 @@ use crate::state::{StateDir, StateError};
 use check::Checker;
 pub use check::{Ask, Question};
 use floors::Floors;
+use quota::Quotas;
+pub use quota::{Count, PluginQuotas};
 pub use source::Metered;
 pub use traffic::Traffic;
 
@@ -54,6 +59,7 @@ struct Inner {
     room: Room,
     traffic: Traffic,
     floors: Floors,
+    quotas: Quotas,
     checker: Checker,
 }
 
@@ -78,6 +84,13 @@ impl Gate {
             built,
             state.subdirectory("traffic")?,
         )?;
+        let largest = flash.slots().ok().and_then(|slots| slots.iter().map(|slot| slot.size).max());
+        let quotas = Quotas::open(
+            largest.unwrap_or_default(),
+            Arc::clone(&clock),
+            built,
+            &state.subdirectory("quotas")?,
+        )?;
         let floors = Floors::open(policy.firmware.downgrade, state.subdirectory("floors")?, flash.clone())?;
         Ok(Gate(Arc::new(Inner {
             update: policy.update.clone(),
@@ -87,6 +100,7 @@ impl Gate {
             room,
             traffic,
             floors,
+            quotas,
             checker: Checker::new(policy.update.check.clone()),
         })))
     }
@@ -143,6 +157,18 @@ impl Gate {
     /// What counts the bytes of a fetch.
     pub fn traffic(&self) -> &Traffic {
         &self.0.traffic
+    }
+
+    /// What a plugin has used of what it may use in a day, by what the policy allows it. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The disk refuses.
+    pub fn quotas(
+        &self,
+        plugin: &PluginName,
+        allowed: Option<&Allowed>,
+    ) -> Result<Arc<PluginQuotas>, StateError> {
+        self.0.quotas.of(plugin, allowed)
     }
 
     /// Checks a signed image against the floor of its name. Blocks on the disk.

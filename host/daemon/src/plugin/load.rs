@@ -24,6 +24,7 @@ use super::plugin::{Mounted, Plugin};
 use super::precompiled;
 use crate::capability::bindings::PluginPre;
 use crate::capability::{LogSink, OfDevice, Services, Tenant};
+use crate::state::StateError;
 
 /// How long the start code of a plugin may take when it is checked.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -70,6 +71,9 @@ pub enum LoadError {
     /// Its start code failed.
     #[error("the plugin does not start: {0}")]
     Start(String),
+    /// What it has used of its quotas cannot be read.
+    #[error("what the plugin may still write and download cannot be told: {0}")]
+    Quotas(#[from] StateError),
     /// The host is ending.
     #[error("the plugin was not loaded: {0}")]
     Interrupted(String),
@@ -164,7 +168,11 @@ impl Engine {
         let (usage, history) = (figures.usage.clone(), self.0.logs.of(&manifest.name));
         let log = LogSink::new(&manifest, history, services.facts.clock.clone(), usage.dropped.clone());
         let share = self.0.admission.share(&manifest.name);
-        let device = OfDevice { allowance: Arc::clone(&share.allowance), probe: self.0.probe.clone() };
+        let (gate, name) = (services.gate.clone(), manifest.name.clone());
+        let allowed = policy.allowed(&name).cloned();
+        let quotas = blocking(move || gate.quotas(&name, allowed.as_ref())).await??;
+        let device =
+            OfDevice { allowance: Arc::clone(&share.allowance), quotas, probe: self.0.probe.clone() };
         let tenant = Arc::new(Tenant::new(&manifest, grants, settings, device, log, usage));
         let engine = self.clone();
         let mounted = Mounted { engine, manifest, digest, tenant, services, share, figures, pre, health };

@@ -20,6 +20,7 @@ use crate::capability::bindings::PluginPre;
 use crate::capability::bindings::exports::hotshoe::plugin::methods::Request;
 use crate::capability::bindings::hotshoe::plugin::types::Document;
 use crate::capability::{Context, Services, Tenant};
+use crate::gate::PluginQuotas;
 use crate::job::{Adoption, Checkpoint, Doing, Guest, JobRun};
 
 /// A plugin that was loaded and may be called, from any task, any number of times at once. Cheap to clone.
@@ -58,6 +59,11 @@ impl Plugin {
     /// What it may do.
     pub fn grants(&self) -> &Grants {
         &self.0.tenant.grants
+    }
+
+    /// What it has used of what it may use in a day.
+    pub fn quotas(&self) -> &PluginQuotas {
+        self.0.tenant.quotas()
     }
 
     /// The BLAKE3 of the component it was loaded from.

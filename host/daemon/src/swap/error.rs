@@ -177,6 +177,7 @@ impl From<LoadError> for InstallError {
             | LoadError::Contract(_)
             | LoadError::Settings(_) => InstallError::Contract(text),
             LoadError::Start(_) => InstallError::Start(text),
+            LoadError::Quotas(_) => InstallError::Disk(text),
             LoadError::Interrupted(_) => InstallError::Busy,
         }
     }

@@ -124,6 +124,7 @@ impl Plugins {
             desired: manifest.and_then(|manifest| manifest.desired.clone()),
             grants,
             denials: denials.iter().map(ToString::to_string).collect(),
+            quotas: plugin.as_ref().map(|plugin| plugin.quotas().summary()).unwrap_or_default(),
             bad: record.rolled_back(),
         })
     }

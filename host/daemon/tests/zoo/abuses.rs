@@ -1,6 +1,7 @@
 //! What a plugin asks of the host that it should not get (A3, A7, A12 and B): the plugin `zoo` in Rust, and what it is
 //! told to do.
 
+use hotshoe_core::package;
 use serde_json::{Value, json};
 
 use super::members::{End, Trial};
@@ -223,6 +224,36 @@ pub(crate) fn speaks_as_the_host() -> Trial {
         { "call": "telemetry.send", "text": "1", "fields": 1, "field": "" },
     ]);
     tried(calls, all_refused, &["telemetry.send was refused", "$.cid"])
+}
+
+/// The plugin under the name for which the policy has small quotas.
+pub(crate) fn wearer() -> Vec<u8> {
+    let plugin = guest("zoo");
+    let (_, manifest) = package::read(&plugin).unwrap();
+    package::embed(&plugin, &manifest.replace("zoo.abuser", "zoo.wearer"))
+}
+
+/// How many calls were not refused.
+fn let_through(answer: &Value) -> usize {
+    let calls = answer.as_array().unwrap();
+    calls.iter().filter(|call| call["refused"] == json!(0)).count()
+}
+
+pub(crate) fn wears_flash_out() -> Trial {
+    // Each another image, so that each begins at the start of the slot. 256 KiB are 65 of them, and the one that goes over.
+    let image = |number: usize| json!({ "call": "flash.staging.append", "slot": "b", "digest": format!("sha256:{number:064x}"), "size": 4000 });
+    let calls: Vec<Value> = (0..80).map(image).collect();
+    let stopped = |answer: &Value| let_through(answer) <= 66 && last(answer).contains("Busy");
+    let log = &["flash.staging.append was refused", "quota of 256KiB a day; it may again in"];
+    Trial { plugin: wearer(), ..run(json!(calls), stopped, log) }
+}
+
+pub(crate) fn downloads_for_ever() -> Trial {
+    let file = |number: usize| json!({ "call": "download.fetch", "url": format!("https://localhost:{{port}}/images/{number}") });
+    let calls: Vec<Value> = (0..12).map(file).collect();
+    let stopped = |answer: &Value| let_through(answer) <= 5 && last(answer).contains("Interrupted");
+    let log = &["download.fetch was refused", "quota of 256KiB a day; it may again in"];
+    Trial { plugin: wearer(), ..tried(json!(calls), stopped, log) }
 }
 
 // B5: paths.

@@ -12,9 +12,11 @@ use hotshoed::plugin::{Plugin, Reply};
 use serde_json::json;
 use tokio::task::JoinHandle;
 
-use super::abuses::JOB;
+use super::abuses::{JOB, wearer};
 use super::members::{End, Member, Trial};
 use super::runs::run;
+use super::served::{self, addressed};
+use super::server::Server;
 use super::stage::{Stage, call, guest};
 
 /// How long a plugin may compute in the zoo.
@@ -27,6 +29,15 @@ flash = true
 restart = true
 storage = "64KiB"
 telemetry = true
+
+[plugins."zoo.wearer"]
+download = ["https://localhost:*/images/"]
+flash = true
+restart = true
+storage = "64KiB"
+telemetry = true
+flash_per_day = "256KiB"
+download_per_day = "256KiB"
 "#;
 /// The longest line of a log, with some room for what is escaped at its end.
 const LINE: usize = 4096 + 64;
@@ -38,6 +49,7 @@ pub(crate) struct Cage {
     neighbour: Arc<Neighbour>,
     callers: Vec<JoinHandle<()>>,
     before: Outside,
+    server: Server,
 }
 
 struct Neighbour {
@@ -70,24 +82,31 @@ pub(crate) struct Went {
 impl Cage {
     pub(crate) async fn new() -> Cage {
         // Compiled where there is time for it.
-        let stage = Stage::with(|_| {});
+        let server = served::start().await;
+        let stage = Stage::trusting(&server.roots);
+        stage.test_guest().await;
         stage.load(&guest("zoo")).await.unwrap();
+        stage.load(&wearer()).await.unwrap();
         let stage = stage.restarted(|settings| {
             settings.burst_limit = BUDGET;
             settings.compile_timeout = Duration::from_secs(3);
             settings.compile_memory = 256 << 20;
         });
-        Cage::around(stage).await
+        Cage::between(stage, server).await
     }
 
     pub(crate) async fn around(stage: Stage) -> Cage {
+        Cage::between(stage, served::start().await).await
+    }
+
+    pub(crate) async fn between(stage: Stage, server: Server) -> Cage {
         let plugin = stage.test_guest().await;
         let (answered, times, stop) = Default::default();
         let neighbour = Arc::new(Neighbour { plugin, answered, times, stop });
         let callers =
             (0..CALLERS).map(|caller| tokio::spawn(Arc::clone(&neighbour).be_called(caller))).collect();
         let before = Outside::of(stage.directory.path());
-        let cage = Cage { stage, neighbour, callers, before };
+        let cage = Cage { stage, neighbour, callers, before, server };
         cage.neighbour_answers().await;
         cage
     }
@@ -100,6 +119,7 @@ impl Cage {
     pub(crate) async fn judge(&self, what: &str, trial: Trial) -> Went {
         self.forget_times();
         let Trial { plugin, method, payload, end, log } = trial;
+        let payload = addressed(&payload, self.server.port);
         let mut began = Instant::now();
         let (text, as_it_must) = match self.stage.load_with(&plugin, POLICY).await {
             Err(error) => {
@@ -230,8 +250,18 @@ impl Outside {
     fn of(directory: &Path) -> Outside {
         let mut files = BTreeMap::new();
         collect(directory, "", &mut files);
-        // Plugins' own: what they store and report, their jobs, the spare slot; and what the compiler made of them.
-        let own = ["cache/", "state/plugins/", "state/hub/", "jobs/", "flash/b.img", "flash/slots/b"];
+        // Plugins' own: what they store, report and fetch, their jobs, the spare slot; what the compiler made of them, and
+        // what is counted of them.
+        let own = [
+            "cache/",
+            "state/plugins/",
+            "state/hub/",
+            "state/gate/quotas/",
+            "artifacts/",
+            "jobs/",
+            "flash/b.img",
+            "flash/slots/b",
+        ];
         files.retain(|name, _| !own.iter().any(|own| name.starts_with(own)));
         Outside { process: std::process::id(), files }
     }

@@ -18,6 +18,10 @@ mod page;
 mod panics;
 mod proposals;
 mod runs;
+mod served;
+#[path = "../fetch/server.rs"]
+#[allow(dead_code)] // Made for the tests of fetching; this is one of what it can do.
+mod server;
 mod shapes;
 #[path = "../plugin/stage.rs"]
 #[allow(dead_code)] // Made for the tests of plugins; this is some of what it can do.

@@ -212,6 +212,8 @@ zoo! {
         FillsTheTwin = abuses::fills_the_twin(), "reports all that a twin takes";
         NoPatch = abuses::reports_what_is_no_patch(), "reports what is no patch, half a million brackets deep";
         FillsTheQueue = abuses::fills_the_queue(), "sends 300 messages at once";
+        WearsFlashOut = abuses::wears_flash_out(), "writes a slot again and again, in a job that may";
+        DownloadsForEver = abuses::downloads_for_ever(), "downloads one file after another from where it may";
         SendsTooMuch = abuses::sends_too_much(), "sends messages that are too large, and with too many properties";
     "B6":
         FetchesFromAnywhere = abuses::fetches_from_anywhere(), "fetches from inside of the network, in all spellings";

@@ -202,6 +202,7 @@ impl Staging {
         if needed > available {
             return Err(FlashError::InsufficientSpace { needed, available });
         }
+        self.wears(bytes)?;
         let flash = Arc::clone(&self.flash);
         let lease = flash.slot(&self.slot.name)?.lease();
         self.current(lease.generation)?;

@@ -8,6 +8,7 @@ mod chunks;
 mod kept;
 mod seal;
 
+use std::fmt::Debug;
 use std::sync::Arc;
 
 use hotshoe_core::{
@@ -35,6 +36,15 @@ const WRITE_BACK_STEP: u64 = 8 * 1024 * 1024;
 /// How many bytes are copied at a time.
 const PIECE: usize = 1024 * 1024;
 
+/// Counts what is written into slots, and says when no more may be.
+pub trait Wear: Debug + Send + Sync + 'static {
+    /// Counts bytes that are to be written, before they are. Blocks on a disk.
+    ///
+    /// # Errors
+    /// They may not be written now, and why; or they could not be counted.
+    fn writes(&self, bytes: u64) -> Result<(), FlashError>;
+}
+
 /// An open slot, for one image. Calls block on the disk.
 #[derive(Debug)]
 pub struct Staging {
@@ -51,6 +61,7 @@ pub struct Staging {
     handed_over: u64,
     /// Which chunks are there, if it is not written front to back.
     chunks: Option<Chunks>,
+    wear: Option<Arc<dyn Wear>>,
 }
 
 impl Staging {
@@ -77,9 +88,21 @@ impl Staging {
             written,
             handed_over: written,
             chunks,
+            wear: None,
         };
         staging.load_tree();
         Ok(staging)
+    }
+
+    /// The same; this says how many bytes may be written.
+    #[must_use]
+    pub fn wearing(self, wear: Arc<dyn Wear>) -> Self {
+        Self { wear: Some(wear), ..self }
+    }
+
+    /// Counts bytes that are to be written. Not under the lease, which others wait for.
+    fn wears(&self, bytes: &[u8]) -> Result<(), FlashError> {
+        self.wear.as_ref().map_or(Ok(()), |wear| wear.writes(bytes.len() as u64))
     }
 
     /// Bytes written, counted from the start of the image. The next ones go there.
@@ -95,6 +118,7 @@ impl Staging {
         if needed > self.slot.size {
             return Err(FlashError::InsufficientSpace { needed, available: self.slot.size });
         }
+        self.wears(bytes)?;
         let flash = Arc::clone(&self.flash);
         let lease = flash.slot(&self.slot.name)?.lease();
         self.current(lease.generation)?;

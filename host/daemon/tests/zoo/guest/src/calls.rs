@@ -79,6 +79,16 @@ pub(crate) fn one(call: &Value, job: Option<&job::Job>) -> Result<String, String
             let _ = staging.append(text().as_bytes());
             told(staging.seal("9.9.9"))
         }),
+        "flash.staging.append-artifact" => on(call, |staging| {
+            let artifact = fetched(call)?;
+            told(staging.append_artifact(&artifact))
+        }),
+        "flash.staging.receive" => on(call, |staging| {
+            let source = resolved(call)?;
+            told(staging.receive(&source))
+        }),
+        name if name.starts_with("download.artifact.") => of_artifact(name, &fetched(call)?),
+        name if name.starts_with("download.source.") => of_source(name, &resolved(call)?),
         "hold stagings" => {
             let open = || flash::Staging::open(&word("slot"), &word("digest"));
             let held: Result<Vec<_>, _> = (0..number("many")).map(|_| open()).collect();
@@ -111,6 +121,35 @@ fn of_job(name: &str, job: &job::Job, text: String) -> Result<String, String> {
         "job.cancelled" => Ok(job.cancelled().to_string()),
         _ => Err(format!("there is no call {name}")),
     }
+}
+
+/// Called on what is dropped in the end.
+fn of_artifact(name: &str, artifact: &download::Artifact) -> Result<String, String> {
+    match name {
+        "download.artifact.digest" | "download.artifact.drop" => Ok(artifact.digest()),
+        "download.artifact.size" => Ok(artifact.size().to_string()),
+        "download.artifact.origin" => Ok(artifact.origin()),
+        "download.artifact.read" => told(artifact.read(0, u32::MAX).map(|bytes| bytes.len())),
+        _ => Err(format!("there is no call {name}")),
+    }
+}
+
+fn of_source(name: &str, source: &download::Source) -> Result<String, String> {
+    match name {
+        "download.source.digest" | "download.source.drop" => Ok(source.digest()),
+        "download.source.size" => Ok(format!("{:?}", source.size())),
+        "download.source.version" => Ok(format!("{:?}", source.version())),
+        _ => Err(format!("there is no call {name}")),
+    }
+}
+
+fn fetched(call: &Value) -> Result<download::Artifact, String> {
+    download::fetch(&request(call)).map_err(|error| format!("{error:?}"))
+}
+
+fn resolved(call: &Value) -> Result<download::Source, String> {
+    let resolved = download::resolve(&request(call)).map_err(|error| format!("{error:?}"))?;
+    resolved.ok_or_else(|| "nobody knows what it will be".to_owned())
 }
 
 fn on(call: &Value, work: impl FnOnce(&flash::Staging) -> Result<String, String>) -> Result<String, String> {
