@@ -25,6 +25,10 @@ pub(crate) struct Arguments {
     /// Hostile connections, of each kind that stays and of all kinds at once.
     #[arg(long, default_value_t = 10_000)]
     hostile: usize,
+    /// Rounds of five seconds beside all hostile connections, in turns with rounds alone; each kind by itself has half as
+    /// many.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
     /// Also write the figures as JSON.
     #[arg(long)]
     json: Option<PathBuf>,
@@ -40,7 +44,7 @@ pub(crate) fn run_hub_bench(arguments: &Arguments) -> Result<()> {
     let mut load = Command::new(release.join("examples/load"));
     load.arg("--hub").arg(release.join("hotshoe-localhub"));
     load.args(["--devices", &arguments.devices.to_string(), "--seconds", &arguments.seconds.to_string()]);
-    load.args(["--hostile", &arguments.hostile.to_string()]);
+    load.args(["--hostile", &arguments.hostile.to_string(), "--rounds", &arguments.rounds.to_string()]);
     match MOSQUITTO.iter().find(|program| std::path::Path::new(program).is_file()) {
         Some(program) => drop(load.args(["--mosquitto", program])),
         None => println!("without mosquitto beside it: apt-get install mosquitto"),

@@ -1,14 +1,15 @@
 //! Hostile clients: what each does once, up to the hub's end of it.
 //!
 //! Those that *stay* hold their connection until the hub ends it. The others come
-//! back at once, as fast as a network would carry them and not as fast as the same machine does. Each kind comes from an
-//! address of its own, so that the failed logins of one are not held against another.
+//! back at once, as fast as a network would carry them and not as fast as the same machine does. Each kind comes from
+//! addresses of its own; who comes back does so from another address each time, as a botnet does, and with the credentials
+//! of another device, so that what the hub holds against either does not make the attack a smaller one.
 
 use std::future::Future;
 use std::net::Ipv4Addr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hotshoe_core::sas;
@@ -17,9 +18,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::Place;
-use crate::device::Device;
+use crate::device::{Device, Login};
 use crate::figures::now;
+use crate::hostile::RESERVED;
+use crate::target::Target;
 use crate::tls::{Stream, connect, open_from};
 
 /// A key of nobody.
@@ -59,9 +61,12 @@ pub(crate) static ATTACKS: [Attack; 8] = [
     comes_back("CONNECT with bad signatures", (20, 6), |client| Box::pin(signatures(client))),
     comes_back("malformed packets", (20, 6), |client| Box::pin(malformed(client))),
     comes_back("other devices' topics", (20, 6), |client| Box::pin(topics(client))),
-    // One, because what it sends is made on the same machine.
-    comes_back("telemetry without pause", (1, 1), |client| Box::pin(flood(client))),
+    comes_back("telemetry without pause", (20, 6), |client| Box::pin(flood(client))),
 ];
+
+/// Connections, packets, and ends by the hub, of each kind.
+pub(crate) static DEEDS: [[AtomicU64; 3]; ATTACKS.len()] =
+    [const { [const { AtomicU64::new(0) }; 3] }; ATTACKS.len()];
 
 type Make = fn(Client) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -76,10 +81,12 @@ const fn comes_back(name: &'static str, most: (usize, usize), make: Make) -> Att
 /// One hostile client.
 #[derive(Clone)]
 struct Client {
-    hub: Arc<Place>,
+    hub: Arc<Target>,
+    deeds: &'static [AtomicU64; 3],
     source: Ipv4Addr,
-    /// The device whose credentials it has.
+    /// The device whose credentials it has, counted from the last of `devices`.
     device: usize,
+    devices: usize,
     /// Counts those that stay and have their connections.
     in_place: Arc<AtomicUsize>,
 }
@@ -87,22 +94,26 @@ struct Client {
 /// Lets so many clients make an attack, those that stay once, the others again and again.
 pub(crate) async fn send(
     attackers: &mut JoinSet<()>,
-    hub: &Arc<Place>,
+    hub: &Arc<Target>,
     in_place: &Arc<AtomicUsize>,
     (index, attack): (usize, &'static Attack),
     (count, devices): (usize, usize),
 ) {
-    let source = Ipv4Addr::new(127, 0, 1, u8::try_from(index + 1).unwrap());
+    let kind = u8::try_from(index + 1).unwrap();
     for number in 0..count {
-        // The last devices, which the neighbours do not call; each attack has its own.
-        let device = devices - 1 - (index * 20 + number) % crate::hostile::RESERVED;
-        let client = Client { hub: Arc::clone(hub), source, device, in_place: Arc::clone(in_place) };
+        let (hub, deeds, in_place) = (Arc::clone(hub), &DEEDS[index], Arc::clone(in_place));
+        let source = Ipv4Addr::new(127, kind, 0, 1);
+        let mut client = Client { hub, deeds, source, device: number, devices, in_place };
         attackers.spawn(async move {
-            loop {
+            for turn in 0_usize.. {
                 (attack.make)(client.clone()).await;
+                client.deeds[2].fetch_add(1, Ordering::Relaxed);
                 if attack.stays {
                     return;
                 }
+                let [high, low] = u16::try_from((turn * count + number) % 60_000 + 2).unwrap().to_be_bytes();
+                client.source = Ipv4Addr::new(127, kind, high, low);
+                client.device += count;
                 sleep(Duration::from_millis(100)).await;
             }
         });
@@ -114,13 +125,38 @@ pub(crate) async fn send(
 }
 
 impl Client {
+    /// One of the devices which the neighbours do not call; floods have their own.
+    fn login(&self, floods: bool) -> Login {
+        const FLOODS: usize = 100;
+        let number = match floods {
+            true => self.device % FLOODS,
+            false => FLOODS + self.device % (RESERVED - FLOODS),
+        };
+        self.hub.login(self.devices - 1 - number)
+    }
+
+    fn connects(&self) {
+        self.deeds[0].fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn sends(&self) {
+        self.deeds[1].fetch_add(1, Ordering::Relaxed);
+    }
+
     async fn tcp(&self, port: u16) -> TcpStream {
+        self.connects();
         connect(self.source, port).await.expect("a connection within this machine")
     }
 
     /// `None` when the hub would not.
     async fn tls(&self, port: u16) -> Option<Stream> {
+        self.connects();
         open_from(self.source, &self.hub.tls, port).await.ok()
+    }
+
+    async fn device(&self, login: &Login) -> std::io::Result<Device> {
+        self.connects();
+        Device::connect(self.source, &self.hub.tls, self.hub.mqtt, login).await
     }
 
     fn stands(&self) {
@@ -129,12 +165,17 @@ impl Client {
 }
 
 /// Sends a piece a second until the hub ends the connection.
-async fn drip(mut stream: impl AsyncRead + AsyncWrite + Unpin, pieces: impl Iterator<Item = &[u8]>) {
+async fn drip(
+    client: &Client,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    pieces: impl Iterator<Item = &[u8]>,
+) {
     let mut space = [0; 1024];
     for piece in pieces {
         if stream.write_all(piece).await.is_err() {
             return;
         }
+        client.sends();
         tokio::select! {
             read = stream.read(&mut space) => if read.is_ok_and(|read| read > 0) { continue } else { return },
             () = sleep(Duration::from_secs(1)) => {}
@@ -162,14 +203,14 @@ async fn drips(client: Client) {
     const HELLO: [u8; 11] = [0x16, 0x03, 0x01, 0x02, 0x00, 0x01, 0x00, 0x01, 0xfc, 0x03, 0x03];
     let stream = client.tcp(client.hub.mqtt).await;
     client.stands();
-    drip(stream, HELLO.chunks(1).chain(std::iter::repeat(&[0][..]))).await;
+    drip(&client, stream, HELLO.chunks(1).chain(std::iter::repeat(&[0][..]))).await;
 }
 
 async fn heads(client: Client) {
     let Some(stream) = client.tls(client.hub.https).await else { return client.stands() };
     client.stands();
     let first: &[u8] = b"GET /devices HTTP/1.1\r\n";
-    drip(stream, std::iter::once(first).chain(std::iter::repeat(&b"x: y\r\n"[..]))).await;
+    drip(&client, stream, std::iter::once(first).chain(std::iter::repeat(&b"x: y\r\n"[..]))).await;
 }
 
 async fn bodies(client: Client) {
@@ -186,10 +227,9 @@ async fn bodies(client: Client) {
 }
 
 async fn signatures(client: Client) {
-    let mut login = client.hub.login(client.device);
+    let mut login = client.login(false);
     login.password = sas::token("localhost", WRONG_KEY, Some("iothubowner"), now() + 3600).unwrap();
-    let let_in = Device::connect(client.source, &client.hub.tls, client.hub.mqtt, &login).await.is_ok();
-    assert!(!let_in, "a bad signature was taken");
+    assert!(client.device(&login).await.is_err(), "a bad signature was taken");
 }
 
 async fn malformed(client: Client) {
@@ -206,12 +246,13 @@ async fn malformed(client: Client) {
 
 /// A device that asks for another's messages, and then speaks in its name.
 async fn topics(client: Client) {
-    let (hub, own) = (&client.hub, client.hub.login(client.device));
+    let own = client.login(false);
     let mut curious = own.clone();
     curious.filter = "devices/device-0/messages/devicebound/#".into();
-    let connect = |login| Device::connect(client.source, &hub.tls, hub.mqtt, login);
-    assert!(connect(&curious).await.is_err(), "another device's messages were granted");
-    if let Ok(mut device) = Device::connect(client.source, &hub.tls, hub.mqtt, &own).await {
+    assert!(client.device(&curious).await.is_err(), "another device's messages were granted");
+    client.deeds[2].fetch_add(1, Ordering::Relaxed);
+    if let Ok(mut device) = client.device(&own).await {
+        client.sends();
         drop(device.publish("devices/device-0/messages/events/", b"{}").await);
         assert!(device.message().await.is_err(), "another device's name was taken");
     }
@@ -219,10 +260,10 @@ async fn topics(client: Client) {
 
 /// A device that is let in, and then sends as fast as it can.
 async fn flood(client: Client) {
-    let login = client.hub.login(client.device);
+    let login = client.login(true);
     let topic = format!("devices/{}/messages/events/", login.client);
-    let mut device = Device::connect(client.source, &client.hub.tls, client.hub.mqtt, &login)
-        .await
-        .expect("a device is let in");
-    while device.publish(&topic, &[b'x'; 1024]).await.is_ok() {}
+    let mut device = client.device(&login).await.expect("a device is let in");
+    while device.publish(&topic, &[b'x'; 1024]).await.is_ok() {
+        client.sends();
+    }
 }

@@ -14,6 +14,7 @@
     clippy::print_stdout
 )]
 
+mod army;
 mod attacks;
 mod caller;
 mod device;
@@ -21,6 +22,7 @@ mod figures;
 mod hostile;
 mod mosquitto;
 mod process;
+mod target;
 mod tls;
 
 use std::net::Ipv4Addr;
@@ -29,20 +31,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use hotshoe_core::sas;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-use self::caller::Caller;
-use self::device::{Device, Login};
-use self::figures::{Latencies, now};
+use self::device::Device;
+use self::figures::Latencies;
 use self::process::Process;
+use self::target::Target;
 
 #[derive(Parser)]
 struct Arguments {
     /// The hub's program.
-    #[arg(long)]
-    hub: PathBuf,
+    #[arg(long, required_unless_present = "attack")]
+    hub: Option<PathBuf>,
     /// Devices to connect.
     #[arg(long, default_value_t = 10_000)]
     devices: usize,
@@ -58,6 +59,9 @@ struct Arguments {
     /// Hostile connections.
     #[arg(long, default_value_t = 10_000)]
     hostile: usize,
+    /// Rounds beside all hostile connections, in turns with rounds alone; each kind by itself has half as many.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
     /// mosquitto's program, to run the same against it.
     #[arg(long)]
     mosquitto: Option<PathBuf>,
@@ -67,6 +71,9 @@ struct Arguments {
     /// Fail unless the goals are met.
     #[arg(long)]
     check: bool,
+    /// Be the attackers, by these orders.
+    #[arg(long, hide = true)]
+    attack: Option<String>,
 }
 
 /// So many devices stay when the hostile clients come: a process may have some ten thousand files open on most machines,
@@ -76,65 +83,42 @@ const NEIGHBOURS: usize = 2_000;
 /// The running hub and how to reach it.
 pub(crate) struct Place {
     pub(crate) process: Process,
-    pub(crate) mqtt: u16,
-    pub(crate) https: u16,
-    pub(crate) tls: Arc<rustls::ClientConfig>,
-    pub(crate) owner: String,
+    pub(crate) target: Target,
 }
 
 impl Place {
     fn start(program: &std::path::Path, data: &std::path::Path) -> Self {
         let arguments = ["serve", "--mqtt-port", "0", "--https-port", "0", "--data", data.to_str().unwrap()];
         let (process, line) = Process::start(program, &arguments, Some(("RUST_LOG", "error")));
-        let ready: Value = serde_json::from_str(&line).expect("the hub's ready line");
-        let port = |name: &str| u16::try_from(ready[name].as_u64().unwrap()).unwrap();
-        let owner = std::fs::read_to_string(ready["owner"].as_str().unwrap()).unwrap();
-        let owner = owner.rsplit_once("SharedAccessKey=").unwrap().1.to_owned();
-        let tls = tls::client(ready["ca"].as_str().unwrap().as_ref());
-        Self { process, mqtt: port("mqttPort"), https: port("httpsPort"), tls, owner }
-    }
-
-    /// The owner's token, over everything.
-    pub(crate) fn token(&self) -> String {
-        sas::token("localhost", &self.owner, Some("iothubowner"), now() + 86_400).unwrap()
-    }
-
-    /// What a device of that number connects with.
-    pub(crate) fn login(&self, number: usize) -> Login {
-        Login {
-            client: format!("device-{number}"),
-            user: format!("localhost/device-{number}/?api-version=2021-04-12"),
-            password: self.token(),
-            filter: "$iothub/methods/POST/#".into(),
-        }
-    }
-
-    pub(crate) async fn caller(&self) -> Caller {
-        Caller::connect(&self.tls, self.https, self.token()).await
+        Self { process, target: Target::of_ready_line(&line) }
     }
 }
 
 #[tokio::main]
 async fn main() {
     let arguments = Arguments::parse();
-    assert!(arguments.devices > hostile::RESERVED, "at least {} devices", hostile::RESERVED + 1);
     raise_files();
+    if let Some(orders) = &arguments.attack {
+        return army::fight(orders).await;
+    }
+    let program = arguments.hub.as_deref().expect("--hub");
+    assert!(arguments.devices > hostile::RESERVED, "at least {} devices", hostile::RESERVED + 1);
     let data = tempfile::tempdir().unwrap();
-    let hub = Arc::new(Place::start(&arguments.hub, data.path()));
+    let hub = Arc::new(Place::start(program, data.path()));
     let mut rows = serde_json::Map::new();
     let mut tell = |name: &str, value: f64, unit: &str| {
-        println!("{name:<44} {value:>12.1} {unit}");
+        println!("{name:<58} {value:>12.1} {unit}");
         rows.insert(name.into(), json!({"value": (value * 10.0).round() / 10.0, "unit": unit}));
     };
 
     register(&hub, arguments.devices).await;
     // The first connection makes the hub allocate what it needs once.
-    drop(Device::connect(Ipv4Addr::LOCALHOST, &hub.tls, hub.mqtt, &hub.login(0)).await);
+    drop(Device::connect(Ipv4Addr::LOCALHOST, &hub.target.tls, hub.target.mqtt, &hub.target.login(0)).await);
     tokio::time::sleep(Duration::from_millis(500)).await;
     let before = hub.process.memory();
     let began = Instant::now();
-    let logins = (0..arguments.devices).map(|number| hub.login(number));
-    let devices = device::connect_all(&hub.tls, hub.mqtt, logins, arguments.opening).await;
+    let logins = (0..arguments.devices).map(|number| hub.target.login(number));
+    let devices = device::connect_all(&hub.target.tls, hub.target.mqtt, logins, arguments.opening).await;
     let rate = arguments.devices as f64 / began.elapsed().as_secs_f64();
     tokio::time::sleep(Duration::from_secs(2)).await;
     let per_device = (hub.process.memory() - before) as f64 / 1024.0 / arguments.devices as f64;
@@ -155,7 +139,7 @@ async fn main() {
 
     drop(others);
     let neighbours = arguments.devices.min(NEIGHBOURS);
-    let worst = hostile::measure(&hub, arguments.hostile, neighbours, &mut tell).await;
+    let worst = hostile::measure(&hub, arguments.hostile, (neighbours, arguments.rounds), &mut tell).await;
     tell("hub: memory after all", hub.process.memory() as f64 / 1024.0 / 1024.0, "MiB");
     drop((answering, hub));
 
@@ -181,7 +165,7 @@ fn raise_files() {
 /// Registers the devices, a hundred at a time where the hub takes that.
 async fn register(hub: &Arc<Place>, devices: usize) {
     let began = Instant::now();
-    let mut caller = hub.caller().await;
+    let mut caller = hub.target.caller().await;
     for first in (0..devices).step_by(100) {
         let entry = |number: usize| json!({"id": format!("device-{number}"), "importMode": "create"});
         let body: Vec<Value> = (first..devices.min(first + 100)).map(entry).collect();
@@ -198,7 +182,7 @@ async fn call(hub: &Arc<Place>, arguments: &Arguments) -> (usize, Latencies, f64
     let callers = (0..arguments.callers).map(|number| {
         let (hub, devices, step) = (Arc::clone(hub), arguments.devices, arguments.callers);
         tokio::spawn(async move {
-            let mut caller = hub.caller().await;
+            let mut caller = hub.target.caller().await;
             let (mut latencies, mut next) = (Latencies::default(), number);
             while Instant::now() < until {
                 let began = Instant::now();
