@@ -12,6 +12,7 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::clock;
@@ -23,8 +24,9 @@ use crate::faults::Faults;
 use crate::identity::Name;
 use crate::inbox::feedback::Reading;
 use crate::jobs::Jobs;
-use crate::limits::{Budget, Limits};
+use crate::limits::{Budget, Limits, Offences};
 use crate::links::Links;
+use crate::lobby::Lobby;
 use crate::policies::Policies;
 use crate::presence::Presence;
 use crate::settings::Settings;
@@ -60,8 +62,19 @@ pub struct Hub {
     pub(crate) throttle: Throttle,
     pub(crate) configurations: Configurations,
     pub(crate) order: Order,
+    pub(crate) offences: Offences,
+    pub(crate) lobby: Lobby,
+    /// The hub's own threads: what serves those who are in, and what blocks.
+    pub(crate) threads: Handle,
     refused: Mutex<HashMap<Name, Instant>>,
-    telemetry: Mutex<VecDeque<Telemetry>>,
+    telemetry: Mutex<Recent>,
+}
+
+/// The recent device-to-cloud messages and the bytes of their bodies.
+#[derive(Default)]
+struct Recent {
+    messages: VecDeque<Telemetry>,
+    bytes: usize,
 }
 
 /// A twin after a change, and what to tell its device.
@@ -103,9 +116,11 @@ pub struct Telemetry {
 }
 
 impl Hub {
+    /// Its threads are those of the runtime that this is called in.
     pub(crate) fn new(
         settings: &Settings,
         store: Store,
+        lobby: Lobby,
         fixed_authorities: Vec<CertificateDer<'static>>,
     ) -> Result<Self, StoreError> {
         let policies = Policies::load_or_make(&store)?;
@@ -134,8 +149,11 @@ impl Hub {
             throttle: Throttle::new(settings.throttle),
             configurations,
             order: Order::default(),
+            offences: Offences::new(settings.limits.offences),
+            lobby,
+            threads: Handle::current(),
             refused: Mutex::new(HashMap::new()),
-            telemetry: Mutex::new(VecDeque::new()),
+            telemetry: Mutex::default(),
         })
     }
 
@@ -145,9 +163,8 @@ impl Hub {
         work: impl FnOnce(&Self) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let hub = Arc::clone(self);
-        tokio::task::spawn_blocking(move || work(&hub))
-            .await
-            .unwrap_or_else(|error| Err(Fault::Internal(format!("a task of the hub failed: {error}"))))
+        let work = self.threads.spawn_blocking(move || work(&hub));
+        work.await.unwrap_or_else(|error| Err(Fault::Internal(format!("a task of the hub failed: {error}"))))
     }
 
     /// The identity and twin of that name, or the fault that says there is none.
@@ -277,10 +294,11 @@ impl Hub {
             enqueued_time: clock::now_text(),
         };
         let mut recent = self.telemetry.lock().unwrap_or_else(PoisonError::into_inner);
-        recent.push_back(message);
-        let mut bytes: usize = recent.iter().map(|message| message.body.len()).sum();
-        while recent.len() > TELEMETRY || bytes > TELEMETRY_BYTES {
-            bytes -= recent.pop_front().map_or(bytes, |message| message.body.len());
+        recent.bytes += message.body.len();
+        recent.messages.push_back(message);
+        while recent.messages.len() > TELEMETRY || recent.bytes > TELEMETRY_BYTES {
+            let Some(oldest) = recent.messages.pop_front() else { break };
+            recent.bytes -= oldest.body.len();
         }
     }
 
@@ -289,7 +307,7 @@ impl Hub {
     pub fn telemetry(&self, device: &str) -> Vec<Telemetry> {
         let recent = self.telemetry.lock().unwrap_or_else(PoisonError::into_inner);
         let of = |message: &&Telemetry| message.from.split('/').next() == Some(device);
-        recent.iter().filter(of).cloned().collect()
+        recent.messages.iter().filter(of).cloned().collect()
     }
 }
 

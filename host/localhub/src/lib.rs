@@ -31,6 +31,7 @@ mod invoke;
 mod jobs;
 mod limits;
 mod links;
+mod lobby;
 mod mqtt;
 mod page;
 mod policies;

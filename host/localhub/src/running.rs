@@ -22,6 +22,7 @@ use crate::identity::Name;
 use crate::invoke::Invocation;
 use crate::jobs;
 use crate::limits::{Door, Room};
+use crate::lobby::Lobby;
 use crate::mqtt;
 use crate::page::Access;
 use crate::presence;
@@ -51,6 +52,9 @@ pub enum StartError {
     /// The certificates.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The threads for those who come in.
+    #[error("cannot start threads: {0}")]
+    Threads(std::io::Error),
     /// A port.
     #[error("cannot listen on {address}: {error}; is another hub running, or the port a privileged one?")]
     Listen {
@@ -98,10 +102,11 @@ impl LocalHub {
         for path in &settings.device_authorities {
             authorities.extend(authorities::of_file(path).map_err(file(path))?);
         }
-        let hub = Arc::new(Hub::new(&settings, store, authorities)?);
+        let hub =
+            Arc::new(Hub::new(&settings, store, Lobby::open().map_err(StartError::Threads)?, authorities)?);
         let tls = Tls::prepare(&settings.data, &settings.host, settings.listen)?;
-        let (mqtt, mqtt_port) = bind(settings.listen, settings.mqtt_port).await?;
-        let (https, https_port) = bind(settings.listen, settings.https_port).await?;
+        let (mqtt, mqtt_port) = bind(&hub.lobby, settings.listen, settings.mqtt_port)?;
+        let (https, https_port) = bind(&hub.lobby, settings.listen, settings.https_port)?;
         let owner = owner(&settings.host, https_port, hub.policies.owner_key());
         let owner_file = settings.data.join("owner.connection-string");
         crate::files::write(&owner_file, owner.as_bytes(), 0o600)
@@ -112,7 +117,8 @@ impl LocalHub {
         let room = Room::make(&hub.limits);
         let acceptor = TlsAcceptor::from(tls.mqtt);
         let door = Door::new("MQTT", room.mqtt, Arc::clone(&hub.limits));
-        tasks.spawn(mqtt::listen(mqtt, acceptor, Arc::clone(&hub), door, tasks.clone(), stop.clone()));
+        let listen = mqtt::listen(mqtt, acceptor, Arc::clone(&hub), door, tasks.clone(), stop.clone());
+        tasks.spawn_on(listen, hub.lobby.handle());
         let access = Arc::new(Access::default());
         tasks.spawn(jobs::run(Arc::clone(&hub), stop.clone()));
         tasks.spawn(configurations::run(Arc::clone(&hub), stop.clone()));
@@ -130,7 +136,7 @@ impl LocalHub {
         };
         let acceptor = TlsAcceptor::from(tls.https);
         let door = Door::new("HTTPS", room.https, Arc::clone(&hub.limits));
-        tasks.spawn(rest::listen(https, acceptor, door, service));
+        tasks.spawn_on(rest::listen(https, acceptor, door, service), hub.lobby.handle());
         tracing::info!(host = settings.host, mqtt_port, https_port, "the hub listens");
         let (host, ca_pem, id_scope) = (settings.host, tls.ca_pem, hub.id_scope.clone());
         Ok(Running { host, mqtt_port, https_port, ca_pem, owner, id_scope, hub, access, tasks, stop })
@@ -240,10 +246,10 @@ impl Drop for Running {
     }
 }
 
-async fn bind(address: IpAddr, port: u16) -> Result<(TcpListener, u16), StartError> {
+fn bind(lobby: &Lobby, address: IpAddr, port: u16) -> Result<(TcpListener, u16), StartError> {
     let address = SocketAddr::new(address, port);
     let wrong = |error| StartError::Listen { address, error };
-    let listener = TcpListener::bind(address).await.map_err(wrong)?;
+    let listener = lobby.listen(address).map_err(wrong)?;
     let port = listener.local_addr().map_err(wrong)?.port();
     Ok((listener, port))
 }

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
@@ -21,6 +21,8 @@ use super::Limits;
 const WINDOW: Duration = Duration::from_secs(60);
 /// The log gets one line about refused connections in this time.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long a refusal takes once an address failed half as often as [`Limits::failed_logins`] says.
+const SLOWLY: Duration = Duration::from_secs(1);
 /// How many addresses without a connection are remembered for their failed logins before old ones are forgotten.
 const REMEMBERED: usize = 4_096;
 
@@ -115,8 +117,8 @@ impl Door {
             oldest.notify_one();
         }
         drop(book);
-        let (door, proved) = (Arc::clone(self), AtomicBool::new(false));
-        Ok(Arc::new(Visit { door, peer, number, overdue, proved, _room: room }))
+        let (door, [proved, called_in]) = (Arc::clone(self), [const { AtomicBool::new(false) }; 2]);
+        Ok(Arc::new(Visit { door, peer, number, overdue, proved, called_in, _room: room }))
     }
 
     fn complain(&self, about: &str, reason: &str) {
@@ -140,6 +142,7 @@ pub(crate) struct Visit {
     number: u64,
     overdue: Arc<Notify>,
     proved: AtomicBool,
+    called_in: AtomicBool,
     _room: OwnedSemaphorePermit,
 }
 
@@ -156,11 +159,31 @@ impl Visit {
         }
     }
 
-    /// The client failed to show who it is.
-    pub(crate) fn fail(&self) {
-        if let Some(address) = self.door.book().addresses.get_mut(&self.peer.ip()) {
-            address.failed = address.failed.saturating_add(1);
+    /// The client failed to show who it is. Gives how long it is to wait until it hears so.
+    pub(crate) fn fail(&self) -> Duration {
+        let mut book = self.door.book();
+        let Some(address) = book.addresses.get_mut(&self.peer.ip()) else { return Duration::ZERO };
+        address.failed = address.failed.saturating_add(1);
+        let most = self.door.limits.failed_logins;
+        if most > 0 && address.failed > most / 2 { SLOWLY } else { Duration::ZERO }
+    }
+
+    /// The same, and waits; less long if the visit has to make room.
+    pub(crate) async fn fail_slowly(&self) {
+        let wait = self.fail();
+        if !wait.is_zero() {
+            drop(timeout(wait, self.overdue()).await);
         }
+    }
+
+    /// From now on the client is served by the hub's own threads, and so is its socket.
+    pub(crate) fn call_in(&self) {
+        self.called_in.store(true, Ordering::Relaxed);
+    }
+
+    /// True from [`Visit::call_in`] on.
+    pub(crate) fn is_called_in(&self) -> bool {
+        self.called_in.load(Ordering::Relaxed)
     }
 
     /// Returns when the visit has to make room for another.
@@ -230,8 +253,8 @@ mod tests {
         let other = admit(&door, 2).unwrap();
         assert_eq!(admit(&door, 3).err(), Some("the port is full"));
         drop(held);
-        other.fail();
-        other.fail();
+        assert_eq!(other.fail(), Duration::ZERO);
+        assert_eq!(other.fail(), SLOWLY, "more than half of what may fail");
         drop(other);
         assert!(admit(&door, 2).err().unwrap().starts_with("too many failed logins"));
         assert!(admit(&door, 1).is_ok());

@@ -3,13 +3,17 @@
 //! Everything that a client can make grow or last has an end here, set on the command line. What exceeds it is
 //! refused in words where the protocol has words (CONNACK 3, HTTP 413, 431, 503) and by closing the connection
 //! where it has none; the log says which, at most once a second for each port. A client that has not yet proved who it is can cost
-//! a place among the [`Limits::pending`] at most, and the oldest of those makes room for the next.
+//! a place among the [`Limits::pending`] at most, and the oldest of those makes room for the next; what it makes the hub
+//! do is done after everything else ([`crate::lobby`]).
 //!
 //! | what | bound | then |
 //! |---|---|---|
 //! | connections at a port, from one address | [`Limits::connections`], [`Limits::connections_per_address`] | closed as they come |
 //! | connections that proved nothing yet | [`Limits::pending`] | the oldest is closed |
 //! | failed logins from one address | [`Limits::failed_logins`] a minute | closed as they come, for that minute |
+//! | of those the second half | [`Limits::failed_logins`] ÷ 2 | the refusal takes a second |
+//! | what a device is ended for | [`Limits::offences`] a minute | its next connection waits, 0.2 to 5 s |
+//! | what a device sends | [`Limits::packets`] and [`Limits::rate`] (bytes) a second, two seconds' worth at once | read later |
 //! | TLS and CONNECT | [`Limits::connect_within`] | closed |
 //! | a silent MQTT client | 1.5 × keep-alive, at most 29.45 min | closed, its will delivered |
 //! | a request's head, or the next request | [`Limits::head_within`], 64 KiB | 408 or 431, closed |
@@ -21,6 +25,7 @@
 mod budget;
 mod descriptors;
 mod door;
+mod offences;
 
 use std::time::Duration;
 
@@ -29,6 +34,7 @@ use hotshoe_core::units::{parse_duration, parse_size};
 pub(crate) use self::budget::{Budget, Share};
 pub(crate) use self::descriptors::Room;
 pub(crate) use self::door::{Door, Visit};
+pub(crate) use self::offences::Offences;
 
 /// The bounds of a hub; each is an option of the command line.
 #[derive(Debug, Clone, PartialEq, Eq, clap::Args)]
@@ -43,9 +49,22 @@ pub struct Limits {
     /// Connections at each port that have not yet logged in; the oldest makes room for the next.
     #[arg(long = "max-pending", value_name = "N", default_value_t = 10_000)]
     pub pending: usize,
-    /// Failed logins in a minute, after which an address is not let in for the rest of it; 0 for any number.
+    /// Failed logins in a minute, after which an address is not let in for the rest of it; from half of them on each refusal
+    /// takes a second. 0 for any number.
     #[arg(long = "max-failed-logins", value_name = "N", default_value_t = 1_000)]
     pub failed_logins: u32,
+    /// Times in a minute that a device may be ended for what it does (another device's topics, malformed packets, too large
+    /// ones) before its next connection has to wait, 0.2 to 5 s; 0 for any number.
+    #[arg(long = "max-offences", value_name = "N", default_value_t = 5)]
+    pub offences: u32,
+    /// Packets a second that are read of a device's connection, twice as many at once; answers to the hub do not count. What
+    /// comes faster waits unread. 0 for any number.
+    #[arg(long = "max-packets", value_name = "N", default_value_t = 1_000)]
+    pub packets: u32,
+    /// Bytes a second that are read of a device's connection, twice as many at once. What comes faster waits unread. 0 for
+    /// any number.
+    #[arg(long = "max-rate", value_name = "SIZE", default_value = "4MiB", value_parser = rate)]
+    pub rate: u32,
     /// From the TCP connection to the CONNECT packet or the request, TLS included.
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = parse_duration)]
     pub connect_within: Duration,
@@ -76,6 +95,9 @@ impl Default for Limits {
             connections_per_address: None,
             pending: 10_000,
             failed_logins: 1_000,
+            offences: 5,
+            packets: 1_000,
+            rate: 4 * 1024 * 1024,
             connect_within: Duration::from_secs(60),
             head_within: Duration::from_secs(60),
             body_within: Duration::from_secs(30),
@@ -90,6 +112,11 @@ impl Default for Limits {
 fn size(text: &str) -> Result<usize, String> {
     let bytes = parse_size(text).map_err(|error| error.to_string())?;
     usize::try_from(bytes).map_err(|_| format!("{text} is more than this machine can address"))
+}
+
+fn rate(text: &str) -> Result<u32, String> {
+    let bytes = parse_size(text).map_err(|error| error.to_string())?;
+    u32::try_from(bytes).map_err(|_| format!("{text} a second is more than 4 GiB; 0 is any number"))
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ impl Session {
                         let steps =
                             self.protocol.publish_once_or_more(&topic, &body, identifier(number), duplicate);
                         // A lost one is sent again later, like any that is not acknowledged.
+                        self.pace.asked();
                         if self.passes(What::Messages).await? > 0 {
                             send_all(wire, &self.hub, steps).await?;
                         }

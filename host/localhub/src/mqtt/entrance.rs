@@ -1,7 +1,7 @@
 //! One client's connection, from its first byte to its last; between the two stands its [`Session`].
 //!
-//! What lets a client in (its CONNECT, its proof, what the hub kept of it) is boxed apart from what then serves it:
-//! ten thousand devices that idle need not each keep room for what they did in their first second. Nothing waits
+//! What lets a client in (its CONNECT, its proof, what the hub kept of it) runs in the [`crate::lobby`], apart from what
+//! then serves it on the hub's own threads. Nothing waits
 //! for ever (see [`crate::limits`]): the CONNECT must arrive within a time of the TCP connection. What a client sent
 //! of a packet that is not yet whole counts against the hub's memory.
 
@@ -9,8 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::filters::Subscriptions;
 use super::login::{Refusal, log_in};
@@ -52,15 +53,31 @@ impl Peer {
     }
 }
 
-/// Serves a connection to its end.
-pub(crate) async fn serve(wire: impl Wire, hub: Arc<Hub>, peer: Peer, stop: CancellationToken) {
+/// Lets a client in, or ends its connection; a session then runs on `tasks`. For the lobby.
+pub(crate) async fn serve(
+    wire: impl Wire + 'static,
+    hub: Arc<Hub>,
+    peer: Peer,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) {
     let mut wire = Tap::new(wire, hub.wire_log.clone());
     // The visit lasts as long as the connection.
-    let visit = Arc::clone(&peer.visit);
-    let end = match Box::pin(enter(&mut wire, hub, peer, stop)).await {
-        Ok((session, rest)) => session.serve(&mut wire, rest).await,
-        Err(end) => end,
-    };
+    let (visit, threads) = (Arc::clone(&peer.visit), hub.threads.clone());
+    match Box::pin(enter(&mut wire, hub, peer, stop)).await {
+        Ok((session, rest)) => {
+            let session = async move {
+                visit.call_in();
+                let end = session.serve(&mut wire, rest).await;
+                close(wire, &visit, end).await;
+            };
+            drop(tasks.spawn_on(session, &threads));
+        }
+        Err(end) => close(wire, &visit, end).await,
+    }
+}
+
+async fn close(mut wire: impl Wire, visit: &Visit, end: End) {
     drop(Box::pin(timeout(Duration::from_secs(1), wire.close())).await);
     tracing::info!(peer = %visit.peer(), end, "MQTT connection ended");
 }
@@ -74,7 +91,7 @@ async fn enter(
 ) -> Result<(Box<Session>, Vec<Step>), End> {
     let mut protocol = Protocol::new();
     let (connect, rest) = tokio::select! {
-        first = Box::pin(timeout_at(peer.connect_by, first_packet(wire, &mut protocol, &hub))) => {
+        first = Box::pin(timeout_at(peer.connect_by, first_packet(wire, &mut protocol, &hub, &peer.visit))) => {
             first.unwrap_or_else(|_elapsed| Err("no CONNECT came in time".into()))?
         }
         () = peer.visit.overdue() => return Err("made room for another".into()),
@@ -97,6 +114,7 @@ async fn first_packet(
     wire: &mut impl Wire,
     protocol: &mut Protocol,
     hub: &Hub,
+    visit: &Visit,
 ) -> Result<(Connect, Vec<Step>), End> {
     let mut unfinished = hub.memory.take(0);
     let mut read = 0;
@@ -105,7 +123,7 @@ async fn first_packet(
         let Some(bytes) = bytes else { return Err("closed before CONNECT".into()) };
         read += bytes.len();
         if read > LARGEST_CONNECT {
-            return Err(format!("a CONNECT of more than {LARGEST_CONNECT} bytes"));
+            return Err(malformed(visit, format!("a CONNECT of more than {LARGEST_CONNECT} bytes")));
         }
         if !unfinished.as_mut().is_some_and(|unfinished| unfinished.grow(bytes.len())) {
             return Err(NO_MEMORY.into());
@@ -114,12 +132,18 @@ async fn first_packet(
         while let Some(step) = steps.next() {
             match step {
                 Step::Packet(Packet::Connect(connect)) => return Ok((connect, steps.collect())),
-                Step::Packet(_) => return Err("a packet before CONNECT".into()),
+                Step::Packet(_) => return Err(malformed(visit, "a packet before CONNECT".into())),
                 Step::Send(bytes) => write(wire, hub, bytes).await?,
-                Step::Close(reason) => return Err(reason),
+                Step::Close(reason) => return Err(malformed(visit, reason)),
             }
         }
     }
+}
+
+/// Who cannot even say CONNECT has failed to show who it is.
+fn malformed(visit: &Visit, reason: End) -> End {
+    visit.fail();
+    reason
 }
 
 /// Checks who the client is and enters it in the table of connections.
@@ -140,10 +164,19 @@ async fn begin(
         Ok(login) => login,
         Err(refusal) => {
             tracing::warn!(peer = %peer.address(), code = ?refusal.code, reason = refusal.reason, "refused");
-            peer.visit.fail();
+            peer.visit.fail_slowly().await;
             return Err(refuse(wire, &hub, &mut protocol, refusal.code, refusal.reason).await);
         }
     };
+    let penalty = hub.offences.penalty(&login.name, Instant::now());
+    if !penalty.is_zero() {
+        tracing::info!(device = %login.name, ?penalty, "it was ended too often for what it did, and waits");
+        tokio::select! {
+            () = sleep(penalty) => {}
+            () = peer.visit.overdue() => return Err("made room for another".into()),
+            () = stop.cancelled() => return Err("the hub stops".into()),
+        }
+    }
     wire.belongs_to(&login.name);
     peer.visit.prove();
     let (kept, resumed) = match restore(&hub, &login.name, connect.clean_session).await {

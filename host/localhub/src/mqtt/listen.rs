@@ -1,4 +1,5 @@
-//! The MQTT port: TCP connections in, sessions on tasks of their own.
+//! The MQTT port: TCP connections in, sessions on tasks of their own. All of it runs in the [`crate::lobby`], up to the
+//! sessions.
 
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use super::entrance::{Peer, serve};
 use super::wire::StreamWire;
 use crate::hub::Hub;
 use crate::limits::{Door, Visit};
+use crate::lobby::Socket;
 use crate::tls::ClientCertificate;
 
 /// Accepts connections until `stop`; sessions run on `tasks`.
@@ -24,7 +26,8 @@ pub(crate) async fn listen(
     stop: CancellationToken,
 ) {
     while let Some((stream, visit)) = door.next(&listener, &stop).await {
-        tasks.spawn(open(stream, acceptor.clone(), Arc::clone(&hub), visit, stop.clone()));
+        let open = open(stream, acceptor.clone(), Arc::clone(&hub), visit, stop.clone(), tasks.clone());
+        tasks.spawn(open);
     }
 }
 
@@ -34,7 +37,9 @@ async fn open(
     hub: Arc<Hub>,
     visit: Arc<Visit>,
     stop: CancellationToken,
+    tasks: TaskTracker,
 ) {
+    let stream = Socket::new(stream, Arc::clone(&visit));
     let mut peer = Peer::new(visit, hub.limits.connect_within);
     // Boxed: ten thousand idle sessions need not each keep room for a handshake, nor copies of the stream.
     let accepted = async move { acceptor.accept(stream).await.map(Box::new) };
@@ -47,9 +52,12 @@ async fn open(
         Ok(Ok(stream)) => {
             let certificates = stream.get_ref().1.peer_certificates();
             peer.certificate = certificates.and_then(ClientCertificate::of);
-            serve(StreamWire::new(stream), hub, peer, stop).await;
+            serve(StreamWire::new(stream), hub, peer, stop, tasks).await;
         }
-        Ok(Err(error)) => tracing::debug!(peer = %peer.address(), %error, "TLS handshake failed"),
+        Ok(Err(error)) => {
+            peer.visit.fail();
+            tracing::debug!(peer = %peer.address(), %error, "TLS handshake failed");
+        }
         Err(_elapsed) => tracing::info!(peer = %peer.address(), "TLS handshake did not finish in time"),
     }
 }

@@ -11,6 +11,7 @@ mod filters;
 mod listen;
 mod login;
 mod outbox;
+mod pace;
 mod protocol;
 mod published;
 mod registration;

@@ -91,7 +91,7 @@ impl Session {
                 }
             },
             FromDevice::Telemetry { properties } => {
-                check_size(properties, payload)?;
+                check_size(properties, payload).map_err(|reason| self.offence(reason))?;
                 let throttled = self.hub.throttle.pass(Operation::Telemetry).await;
                 throttled.map_err(|fault| fault.to_string())?;
                 let times = self.passes(What::Telemetry).await?;
@@ -100,7 +100,9 @@ impl Session {
                 }
                 Ok((times > 0).then(Vec::new))
             }
-            FromDevice::Unknown => Err(format!("a publish to {topic_name:?}, where nothing listens")),
+            FromDevice::Unknown => {
+                Err(self.offence(format!("a publish to {topic_name:?}, where nothing listens")))
+            }
         }
     }
 

@@ -55,7 +55,7 @@ pub(super) async fn serve(
         Ok(proven) => proven,
         Err(Refusal { code, reason }) => {
             tracing::warn!(peer = %peer.address(), ?code, reason, "provisioning was refused");
-            peer.visit.fail();
+            peer.visit.fail_slowly().await;
             return send_all(wire, &hub, protocol.refuse(code)).await.err().unwrap_or(reason);
         }
     };

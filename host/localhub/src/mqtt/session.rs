@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::filters::Subscriptions;
 use super::login::Login;
 use super::outbox::Outbox;
+use super::pace::Pace;
 use super::protocol::{Packet, Protocol, Step};
 use super::published::Flags;
 use super::wire::Wire;
@@ -45,6 +46,7 @@ pub(super) struct Session {
     pub(super) subscriptions: Subscriptions,
     pub(super) login: Login,
     pub(super) outbox: Outbox,
+    pub(super) pace: Pace,
     /// Whether an earlier connection's session goes on.
     pub(super) resumed: bool,
     pub(super) stop: CancellationToken,
@@ -98,6 +100,7 @@ impl Session {
             number,
             subscriptions,
             outbox: Outbox::default(),
+            pace: Pace::new(&hub.limits),
             resumed,
             stop,
             packets: 0,
@@ -154,9 +157,9 @@ impl Session {
         self.silent_until = Instant::now() + self.patience;
         loop {
             let due = [self.token_ends, self.outbox.next_again()].into_iter().flatten();
-            let due = due.fold(self.silent_until, Instant::min);
+            let due = due.chain(self.pace.held_until()).fold(self.silent_until, Instant::min);
             let event = tokio::select! {
-                read = wire.read() => Event::Read(read.map_err(|error| error.to_string())?),
+                read = wire.read(), if !self.pace.is_held(Instant::now) => Event::Read(read.map_err(|error| error.to_string())?),
                 command = self.commands.recv() => Event::Told(command),
                 () = sleep_until(due) => Event::Due,
                 () = self.stop.cancelled() => return Err("the hub stops".into()),
@@ -192,15 +195,27 @@ impl Session {
             return Ok(ControlFlow::Continue(()));
         }
         let steps = self.protocol.feed(bytes);
+        let packets = steps.iter().filter(|step| matches!(step, Step::Packet(_))).count();
+        let now = Instant::now();
+        let is_others_turn = self.pace.spend(packets, bytes.len(), now);
+        if packets > 0 {
+            // A whole packet counts as a sign of life; bytes that drip in do not.
+            self.silent_until = now + self.patience;
+        }
+        if let Some(until) = self.pace.held_until() {
+            // While nothing is read the client cannot show that it is there.
+            self.silent_until = self.silent_until.max(until + self.patience);
+        }
+        if is_others_turn {
+            tokio::task::yield_now().await;
+        }
         let unfinished = self.unfinished.as_mut().ok_or(NO_MEMORY)?;
-        // A whole packet counts as a sign of life; bytes that drip in do not.
         if steps.is_empty() {
             return match unfinished.grow(bytes.len()) {
                 true => Ok(ControlFlow::Continue(())),
                 false => Err(NO_MEMORY.into()),
             };
         }
-        self.silent_until = Instant::now() + self.patience;
         unfinished.clear();
         self.handle(wire, steps).await
     }
@@ -210,6 +225,7 @@ impl Session {
             Command::Publish { topic, payload, held } => {
                 let times = if self.mute { 0 } else { self.passes(What::to_device(&topic)).await? };
                 for _ in 0..times {
+                    self.pace.asked();
                     let steps = self.protocol.publish(&topic, &payload);
                     send_all(wire, &self.hub, steps).await?;
                 }
@@ -231,10 +247,10 @@ impl Session {
             }
             match step {
                 Step::Send(bytes) => write(wire, &self.hub, bytes).await?,
-                Step::Close(reason) => return Err(reason),
+                Step::Close(reason) => return Err(self.offence(reason)),
                 Step::Packet(Packet::Other) => {}
                 Step::Packet(Packet::Disconnect) => return Ok(ControlFlow::Break(())),
-                Step::Packet(Packet::Connect(_)) => return Err("a second CONNECT".into()),
+                Step::Packet(Packet::Connect(_)) => return Err(self.offence("a second CONNECT".into())),
                 Step::Packet(Packet::Subscribe { id, filters }) => {
                     let answer = self.subscribe(id, filters).await?;
                     send_all(wire, &self.hub, answer).await?;
@@ -254,7 +270,7 @@ impl Session {
                 Step::Packet(Packet::Acknowledged { id }) => self.acknowledged(wire, id).await?,
                 Step::Packet(Packet::Publish { id, qos, topic, payload, retain, duplicate }) => {
                     if qos > 1 {
-                        return Err("a publish at quality of service 2".into());
+                        return Err(self.offence("a publish at quality of service 2".into()));
                     }
                     self.note_activity();
                     let flags = Flags { retain, duplicate };
@@ -270,6 +286,12 @@ impl Session {
         Ok(ControlFlow::Continue(()))
     }
 
+    /// Ends the connection for what the client did, which is written down.
+    pub(super) fn offence(&self, reason: End) -> End {
+        self.hub.offences.note(&self.login.name, Instant::now());
+        reason
+    }
+
     fn note_activity(&mut self) {
         let now = Instant::now();
         if now.duration_since(self.noted) >= NOTE_EVERY {
@@ -282,7 +304,8 @@ impl Session {
         let mut granted = Vec::with_capacity(filters.len());
         for (filter, qos) in filters {
             let qos = self.subscriptions.add(&self.login.name, &filter, qos);
-            granted.push(qos.ok_or_else(|| format!("a subscription to {filter:?}, which is not offered"))?);
+            let offence = || self.offence(format!("a subscription to {filter:?}, which is not offered"));
+            granted.push(qos.ok_or_else(offence)?);
         }
         self.keep_subscriptions().await?;
         Ok(self.protocol.subscribed(id, &granted))

@@ -2,10 +2,12 @@
 //!
 //! A client has a bounded time for the handshake, for each request's head (which also ends idle connections), and
 //! for taking what it asked for ([`stalled`]). A head has at most [`LARGEST_HEAD`] bytes and 100 fields. A client
-//! has proved itself (see [`crate::limits`]) with the first request that succeeds.
+//! has proved itself (see [`crate::limits`]) with the first request that succeeds. Up to the head of the first request all
+//! of it runs in the [`crate::lobby`].
 
 mod stalled;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -15,12 +17,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use self::stalled::Stalled;
 use super::Service;
 use crate::limits::{Door, Visit};
+use crate::lobby::Socket;
 
 /// The largest head of a request.
 const LARGEST_HEAD: usize = 64 * 1024;
@@ -43,7 +48,8 @@ async fn serve(
     visit: Arc<Visit>,
     service: Service,
 ) {
-    let (limits, stop) = (&service.hub.limits, &service.stop);
+    let (limits, stop) = (Arc::clone(&service.hub.limits), service.stop.clone());
+    let stream = Socket::new(stream, Arc::clone(&visit));
     let handshake = tokio::select! {
         handshake = Box::pin(timeout(limits.connect_within, acceptor.accept(stream))) => handshake,
         () = visit.overdue() => return,
@@ -51,18 +57,28 @@ async fn serve(
     };
     let stream = match handshake {
         Ok(Ok(stream)) => Box::new(stream),
-        Ok(Err(error)) => return tracing::debug!(peer = %visit.peer(), %error, "TLS handshake failed"),
+        Ok(Err(error)) => {
+            visit.fail();
+            return tracing::debug!(peer = %visit.peer(), %error, "TLS handshake failed");
+        }
         Err(_elapsed) => return tracing::info!(peer = %visit.peer(), "TLS handshake did not finish in time"),
     };
-    let visitor = Arc::clone(&visit);
+    let (visitor, asked) = (Arc::clone(&visit), Arc::new(Notify::new()));
+    let asks = Arc::clone(&asked);
     let answer = service_fn(move |mut request: Request<Incoming>| {
         let visitor = Arc::clone(&visitor);
         request.extensions_mut().insert(Arc::clone(&visitor));
-        let answer = hyper::service::Service::call(&TowerToHyperService::new(router.clone()), request);
+        let asks = (!visitor.is_called_in()).then(|| Arc::clone(&asks));
+        let router = TowerToHyperService::new(router.clone());
         async move {
-            let response = answer.await;
+            if let Some(asks) = asks {
+                // The lobby goes no further than this.
+                asks.notify_one();
+                yield_now().await;
+            }
+            let response = hyper::service::Service::call(&router, request).await;
             match response.as_ref().map(axum::response::Response::status) {
-                Ok(StatusCode::UNAUTHORIZED) => visitor.fail(),
+                Ok(StatusCode::UNAUTHORIZED) => sleep(visitor.fail()).await,
                 Ok(status) if status.is_success() => visitor.prove(),
                 _ => {}
             }
@@ -76,16 +92,38 @@ async fn serve(
         .max_buf_size(BUFFER)
         .serve_connection(TokioIo::new(Stalled::new(stream, limits.unread_within)), answer)
         .with_upgrades();
-    tokio::pin!(connection);
+    let mut connection = Box::pin(connection);
+    let peer = visit.peer();
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = visit.overdue() => return tracing::debug!(peer = %visit.peer(), "made room for another"),
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
+        biased;
+        served = connection.as_mut() => Some(served),
+        () = asked.notified() => None,
+        () = visit.overdue() => return tracing::debug!(%peer, "made room for another"),
+        () = stop.cancelled() => return,
     };
+    if let Some(served) = served {
+        return ended(peer, served);
+    }
+    let (tasks, threads) = (service.tasks.clone(), service.hub.threads.clone());
+    let rest = async move {
+        visit.call_in();
+        let served = tokio::select! {
+            served = connection.as_mut() => served,
+            () = visit.overdue() => return tracing::debug!(%peer, "made room for another"),
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        ended(peer, served);
+        // What the connection may wait for in the lobby goes before the hub.
+        drop(service);
+    };
+    drop(tasks.spawn_on(rest, &threads));
+}
+
+fn ended(peer: SocketAddr, served: hyper::Result<()>) {
     if let Err(error) = served {
-        tracing::debug!(peer = %visit.peer(), %error, "an HTTPS connection ended");
+        tracing::debug!(%peer, %error, "an HTTPS connection ended");
     }
 }

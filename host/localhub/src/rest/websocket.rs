@@ -43,7 +43,9 @@ pub(super) async fn upgrade(
         .read_buffer_size(BUFFER)
         .write_buffer_size(BUFFER);
     Ok(upgrade.on_upgrade(move |socket| async move {
-        let session = serve(WebSocketWire(Box::new(socket)), service.hub, peer, service.stop);
-        drop(service.tasks.spawn(session));
+        let lobby = service.hub.lobby.handle().clone();
+        let wire = WebSocketWire(Box::new(socket));
+        let entrance = serve(wire, service.hub, peer, service.stop, service.tasks.clone());
+        drop(service.tasks.spawn_on(entrance, &lobby));
     }))
 }

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 /// So many in a period: all at once if none were before, and evenly after that.
 #[derive(Debug)]
-pub(super) struct Bucket {
+pub(crate) struct Bucket {
     number: f64,
     period: Duration,
     /// When it is full again; `None` for full.
@@ -15,19 +15,19 @@ pub(super) struct Bucket {
 
 /// What becomes of an operation.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Passage {
+pub(crate) enum Passage {
     Now,
     After(Duration),
     Refused,
 }
 
 impl Bucket {
-    pub(super) fn new(number: f64, period: Duration) -> Self {
+    pub(crate) fn new(number: f64, period: Duration) -> Self {
         Self { number, period, full_at: None }
     }
 
     /// Takes `cost` tokens, if the debt can be waited for within `patience`.
-    pub(super) fn take(&mut self, cost: f64, now: Instant, patience: Duration) -> Passage {
+    pub(crate) fn take(&mut self, cost: f64, now: Instant, patience: Duration) -> Passage {
         let share = Duration::try_from_secs_f64(self.period.as_secs_f64() * cost / self.number);
         let share = share.unwrap_or(Duration::MAX);
         let empty_for = self.full_at.map_or(Duration::ZERO, |at| at.saturating_duration_since(now));

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use self::bucket::{Bucket, Passage};
+pub(crate) use self::bucket::{Bucket, Passage};
 use crate::fault::Fault;
 
 /// The longest that an operation is held back before it is refused.

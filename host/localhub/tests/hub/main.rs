@@ -11,6 +11,7 @@ mod cloud;
 mod configurations;
 mod durable;
 mod events;
+mod fair;
 mod faults;
 mod images;
 mod jobs;
