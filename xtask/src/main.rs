@@ -7,6 +7,7 @@ mod azure_samples;
 mod bench;
 mod browser;
 mod demo;
+mod fuzz;
 mod guests;
 mod hub_bench;
 mod layers;

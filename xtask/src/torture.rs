@@ -7,6 +7,7 @@
 //! | `planted` | the same, with bugs planted in the code: each must be caught | the simulator's eyes |
 //! | `calls` | every system call of an update, by `strace` | the whole process, the kernel |
 //! | `ext4` | a live file system | the disk, the file system |
+//! | `fuzz` | whatever others write, by fuzzers with coverage | each place that reads it |
 //! | `zoo` | hostile plugins, 10,000 times, with times | the engine, the compiler, the host's functions |
 //!
 //! A level that cannot be had here is told as skipped, loudly.
@@ -16,7 +17,7 @@ use std::{process::Command, time::Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    guests,
+    fuzz, guests,
     tools::{cargo, run, target},
 };
 
@@ -32,6 +33,8 @@ pub(crate) struct Arguments {
     /// How many times to cut the power of a real ext4.
     #[arg(long, default_value_t = 200)]
     ext4_cuts: u32,
+    #[command(flatten)]
+    fuzz: fuzz::Arguments,
     /// Only these levels.
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Level>,
@@ -45,11 +48,12 @@ enum Level {
     Calls,
     Ext4,
     Zoo,
+    Fuzz,
 }
 
 /// Runs the levels; tells at the end which went well.
 pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
-    let all = [Level::Simulator, Level::Planted, Level::Ext4, Level::Calls, Level::Zoo];
+    let all = [Level::Simulator, Level::Planted, Level::Ext4, Level::Calls, Level::Zoo, Level::Fuzz];
     let wanted = all.into_iter().filter(|level| arguments.only.is_empty() || arguments.only.contains(level));
     let mut told = Vec::new();
     for level in wanted {
@@ -63,6 +67,7 @@ pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
             Level::Planted => planted(),
             Level::Calls => calls(),
             Level::Zoo => zoo(),
+            Level::Fuzz => fuzz::run_fuzzers(&arguments.fuzz),
             Level::Ext4 => simulator(&["ext4", "--cuts", &arguments.ext4_cuts.to_string()]),
         };
         let time = start.elapsed().as_secs_f64();

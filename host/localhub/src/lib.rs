@@ -56,6 +56,7 @@ pub use self::identity::Name;
 pub use self::inbox::{Ack, Outgoing, Posted};
 pub use self::invoke::{Answered, Invocation};
 pub use self::limits::Limits;
+pub use self::query::find;
 pub use self::running::{LocalHub, Running, StartError};
 pub use self::settings::Settings;
 pub use self::throttle::Tier;

@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +23,7 @@ use crate::hub::Hub;
 use crate::identity::Name;
 use crate::invoke::Invocation;
 use crate::jobs;
-use crate::limits::{Door, Room};
+use crate::limits::{Door, Room, Visit};
 use crate::lobby::Lobby;
 use crate::mqtt;
 use crate::page::Access;
@@ -85,6 +87,9 @@ pub struct Running {
     /// The hub itself.
     pub hub: Arc<Hub>,
     access: Arc<Access>,
+    service: Service,
+    router: Router,
+    pipes: Arc<Door>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -136,10 +141,29 @@ impl LocalHub {
         };
         let acceptor = TlsAcceptor::from(tls.https);
         let door = Door::new("HTTPS", room.https, Arc::clone(&hub.limits));
-        tasks.spawn_on(rest::listen(https, acceptor, door, service), hub.lobby.handle());
+        let router = rest::router(service.clone());
+        tasks.spawn_on(
+            rest::listen(https, acceptor, door, router.clone(), service.clone()),
+            hub.lobby.handle(),
+        );
+        let pipes = Door::new("pipes", hub.limits.connections, Arc::clone(&hub.limits));
         tracing::info!(host = settings.host, mqtt_port, https_port, "the hub listens");
         let (host, ca_pem, id_scope) = (settings.host, tls.ca_pem, hub.id_scope.clone());
-        Ok(Running { host, mqtt_port, https_port, ca_pem, owner, id_scope, hub, access, tasks, stop })
+        Ok(Running {
+            host,
+            mqtt_port,
+            https_port,
+            ca_pem,
+            owner,
+            id_scope,
+            hub,
+            access,
+            service,
+            router,
+            pipes,
+            tasks,
+            stop,
+        })
     }
 }
 
@@ -151,6 +175,25 @@ impl Running {
         if timeout(DRAIN, self.tasks.wait()).await.is_err() {
             tracing::warn!("some connections did not end in time");
         }
+    }
+
+    /// Serves one MQTT connection that came by no port: a pipe, or an embedder's own transport. There is no TLS and no client
+    /// certificate; the limits hold as they do at the ports. A client that is in is served on after this returns.
+    pub async fn serve_mqtt(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Some(visit) = self.visit() else { return };
+        let peer = mqtt::Peer::new(visit, self.hub.limits.connect_within);
+        let (hub, stop, tasks) = (Arc::clone(&self.hub), self.stop.clone(), self.tasks.clone());
+        mqtt::serve(mqtt::StreamWire::new(stream), hub, peer, stop, tasks).await;
+    }
+
+    /// Serves one HTTP connection that came by no port; as [`Running::serve_mqtt`] does.
+    pub async fn serve_http(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        let Some(visit) = self.visit() else { return };
+        rest::converse(stream, self.router.clone(), visit, self.service.clone()).await;
+    }
+
+    fn visit(&self) -> Option<Arc<Visit>> {
+        self.pipes.admit(SocketAddr::from(([127, 0, 0, 1], 0)), Instant::now()).ok()
     }
 
     /// Registers a device with fresh keys; gives its connection string.

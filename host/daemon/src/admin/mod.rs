@@ -39,6 +39,7 @@ use std::sync::Arc;
 use futures_util::future::BoxFuture;
 use hotshoe_core::method::MethodResponse;
 use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -93,5 +94,12 @@ impl Admin {
         let listener = socket?.open()?;
         tokio::spawn(serve::serve(listener, self));
         Ok(())
+    }
+
+    /// Serves one connection that did not come over the socket, to its end: whoever hands it over says who may speak.
+    ///
+    /// Must be called within a Tokio runtime with time and I/O.
+    pub async fn converse(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {
+        serve::conversation(stream, peer::Peer::default(), self).await;
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use tokio::net::UnixStream;
 
 /// A process that is connected.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Peer {
     user: Option<u32>,
     process: Option<i32>,

@@ -7,6 +7,7 @@ use axum::Extension;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -44,7 +45,18 @@ pub(super) async fn serve(listener: UnixListener, admin: Admin) {
 }
 
 async fn converse(stream: UnixStream, permit: OwnedSemaphorePermit, admin: Admin) {
-    let (peer, ending) = (Peer::of(&stream), admin.ending.clone());
+    let peer = Peer::of(&stream);
+    conversation(stream, peer, admin).await;
+    drop(permit);
+}
+
+/// All that is asked over one connection, and answered.
+pub(super) async fn conversation(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: Peer,
+    admin: Admin,
+) {
+    let ending = admin.ending.clone();
     let service = TowerToHyperService::new(routes::routes(admin).layer(Extension(peer)));
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(PATIENCE).max_buf_size(HEAD);
@@ -60,5 +72,4 @@ async fn converse(stream: UnixStream, permit: OwnedSemaphorePermit, admin: Admin
     if let Err(error) = ended {
         tracing::debug!(%peer, %error, "a connection to the admin socket broke");
     }
-    drop(permit);
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use hotshoe_core::policy::{self, Policy};
-use hotshoe_core::strict;
+use hotshoe_core::strict::{self, StrictError};
 use rustls::RootCertStore;
 use serde_json::{Value, json};
 
@@ -19,13 +19,18 @@ pub(super) fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, C
     let fail = |problems| ConfigError { file: path.to_owned(), problems };
     let text =
         std::fs::read_to_string(path).map_err(|error| fail(vec![format!("it cannot be read: {error}")]))?;
-    let file: File = strict::from_toml(&text).map_err(|error| fail(vec![error.to_string()]))?;
+    let file = read(&text).map_err(|error| fail(vec![error.to_string()]))?;
     let base = std::path::absolute(path).ok().and_then(|path| path.parent().map(Path::to_owned));
     let mut check = Check { base: base.unwrap_or_default(), surroundings, problems: Vec::new() };
     match check.config(file) {
         Some(config) if check.problems.is_empty() => Ok(config),
         _ => Err(fail(check.problems)),
     }
+}
+
+/// Reads the text alone.
+pub(super) fn read(text: &str) -> Result<File, StrictError> {
+    strict::from_toml(text)
 }
 
 pub(super) struct Check<'a> {

@@ -181,6 +181,14 @@ impl Config {
     pub fn load(path: &Path, surroundings: &Surroundings) -> Result<Config, ConfigError> {
         check::load(path, surroundings)
     }
+
+    /// Whether the text of a `device.toml` reads, by itself: nothing that it names is looked at.
+    ///
+    /// # Errors
+    /// What does not read, with its place.
+    pub fn check_text(text: &str) -> Result<(), hotshoe_core::strict::StrictError> {
+        check::read(text).map(drop)
+    }
 }
 
 /// What of the process's environment the configuration depends on.

@@ -11,7 +11,7 @@ use crate::artifact::{Origin, Validator};
 
 /// What to do with an answer.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Decision {
+pub enum Decision {
     /// The body is the file from its first byte.
     Whole(Origin),
     /// The body goes on where the bytes end.
@@ -30,7 +30,7 @@ pub(super) enum Decision {
 }
 
 /// Decides on an answer to a request for `url` from byte `position` on, where `known` is what the bytes belong to.
-pub(super) fn decide(
+pub fn decide(
     url: &str,
     position: u64,
     known: Option<&Origin>,
@@ -96,7 +96,7 @@ fn rest(
 }
 
 /// A strong entity tag, else a date that is old enough to be one (RFC 9110, 8.8.2.2), else nothing.
-pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
+pub fn validator(headers: &HeaderMap) -> Option<Validator> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(tag) = text(ETAG).filter(|tag| tag.starts_with('"') && tag.len() >= 2 && tag.ends_with('"')) {
         return Some(Validator::Etag(tag.to_owned()));
@@ -107,7 +107,7 @@ pub(crate) fn validator(headers: &HeaderMap) -> Option<Validator> {
 }
 
 /// `bytes first-last/total`, total `*` being unknown.
-pub(crate) fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
+pub fn content_range(headers: &HeaderMap) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) =
         headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;

@@ -12,7 +12,7 @@
 //!
 //! It does not decide what is trusted ([`Trust`] comes in) and keeps nothing itself ([`ArtifactStore`] does).
 
-pub(crate) mod answer;
+pub mod answer;
 mod attempt;
 pub(crate) mod client;
 pub(crate) mod error;
@@ -36,6 +36,7 @@ use client::Client;
 pub use error::FetchError;
 pub use resolve::Lookup;
 pub use settings::{Clock, FetchSettings};
+pub use sidecar::digest_beside;
 pub use small::{ReadError, Reader, Scheme};
 
 /// Whether a URL may be fetched; the text says why not, for the plugin's vendor.

@@ -32,7 +32,7 @@ impl Fetcher {
                     let status = response.status();
                     match decide(beside.as_str(), 0, None, status, response.headers()) {
                         Decision::Whole(_) => match self.text(response).await {
-                            Ok(text) => return parse(&text).ok_or_else(|| unreadable(url)),
+                            Ok(text) => return digest_beside(&text).ok_or_else(|| unreadable(url)),
                             Err(why) => (FetchError::Interrupted(format!("{}: {why}", shown(&from))), None),
                         },
                         _ if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) => {
@@ -76,7 +76,8 @@ impl Fetcher {
 }
 
 /// 64 hexadecimal digits, then nothing or white space and a name.
-fn parse(text: &str) -> Option<Digest> {
+/// The digest in a `.sha256` file: its first word, 64 hex digits. `None` for a file of more than 1 KiB or without one.
+pub fn digest_beside(text: &str) -> Option<Digest> {
     if text.len() > LIMIT {
         return None;
     }
@@ -110,12 +111,12 @@ mod tests {
             format!("{hex} *a.img"),
             hex.to_uppercase(),
         ] {
-            assert_eq!(parse(&text).unwrap().to_string(), format!("sha256:{hex}"), "{text:?}");
+            assert_eq!(digest_beside(&text).unwrap().to_string(), format!("sha256:{hex}"), "{text:?}");
         }
         for text in
             ["", "\n", "<html>", &hex[1..], &format!("{hex}0"), &format!("{hex}{}", " ".repeat(LIMIT))]
         {
-            assert_eq!(parse(text), None, "{text:?}");
+            assert_eq!(digest_beside(text), None, "{text:?}");
         }
     }
 }

@@ -35,6 +35,7 @@ pub use load::{LoadError, Loading};
 pub use metrics::Metrics;
 pub use plugin::Plugin;
 pub use routes::{RouteError, Routes};
+pub use seal::Key as SealKey;
 pub use witness::Witness;
 
 pub(crate) use routes::agree;

@@ -6,7 +6,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 pub(super) const SEAL: usize = blake3::OUT_LEN;
 
 /// The device's key.
-pub(super) struct Key([u8; blake3::KEY_LEN]);
+pub struct Key([u8; blake3::KEY_LEN]);
 
 impl Key {
     /// A new key.
@@ -20,7 +20,7 @@ impl Key {
     }
 
     /// The key that was stored; `None` where the bytes are none.
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Key> {
+    pub fn from_bytes(bytes: &[u8]) -> Option<Key> {
         bytes.try_into().ok().map(Key)
     }
 
@@ -30,12 +30,18 @@ impl Key {
     }
 
     /// Seals code as that of a subject.
-    pub(super) fn seal(&self, subject: &str, code: &[u8]) -> [u8; SEAL] {
+    pub fn seal(&self, subject: &str, code: &[u8]) -> [u8; SEAL] {
         *self.hash(subject, code).as_bytes()
     }
 
+    /// The code behind a seal, if the seal is that of just this code as that of the subject.
+    pub fn open<'a>(&self, subject: &str, sealed: &'a [u8]) -> Option<&'a [u8]> {
+        let (seal, code) = sealed.split_at_checked(SEAL)?;
+        self.verifies(seal, subject, code).then_some(code)
+    }
+
     /// Whether this is the seal of that code as that of the subject. Takes the same time for any wrong one.
-    pub(super) fn verifies(&self, seal: &[u8], subject: &str, code: &[u8]) -> bool {
+    fn verifies(&self, seal: &[u8], subject: &str, code: &[u8]) -> bool {
         seal.try_into().is_ok_and(|seal: [u8; SEAL]| self.hash(subject, code) == blake3::Hash::from(seal))
     }
 

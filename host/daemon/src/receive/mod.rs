@@ -24,7 +24,7 @@ mod session;
 mod settings;
 mod sink;
 mod source;
-mod zstd;
+pub mod zstd;
 
 use std::sync::{Arc, Mutex};
 

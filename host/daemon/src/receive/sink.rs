@@ -79,7 +79,7 @@ impl Sink {
 
     fn take_frame(&mut self, frame: &Frame) -> Result<(), FlashError> {
         let (mut decoder, mut buffer) =
-            self.decoder.take().unwrap_or_else(|| (Decoder::new(), Buffer::new(FRAME)));
+            self.decoder.take().unwrap_or_else(|| (Decoder::default(), Buffer::new(FRAME)));
         let room = buffer.get_mut(..frame.length).unwrap_or_default();
         let decoded = decoder.decode(&frame.bytes, room);
         let bad = match &decoded {

@@ -12,7 +12,7 @@ use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder, errors::FrameDecoder
 use crate::flash::Encoded;
 
 /// Bytes of the image in a frame; the last one has fewer.
-pub(super) const FRAME: usize = 1024 * 1024;
+pub const FRAME: usize = 1024 * 1024;
 
 /// Most bytes of a compressed frame: what does not compress grows by a thousandth.
 const FRAME_LIMIT: usize = FRAME + FRAME / 16;
@@ -39,24 +39,35 @@ pub(super) struct Frame {
 
 /// Why bytes are not the frame they should be.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ZstdError {
+pub enum ZstdError {
+    /// What stands there is none.
     #[error("there is no zstd frame where one should begin")]
     Magic,
+    /// What the format allows and an image does not need.
     #[error("it needs a dictionary, or has a block that the format does not know")]
     Unknown,
+    /// Its end is not within the limit.
     #[error("it is longer than {FRAME_LIMIT} bytes")]
     TooLong,
+    /// It gives another number of bytes than it should.
     #[error("it gives {actual} bytes or more, {expected} are the image's")]
-    Length { expected: usize, actual: usize },
+    Length {
+        /// Bytes that were wanted.
+        expected: usize,
+        /// Bytes that it gives at least.
+        actual: usize,
+    },
+    /// Its blocks are none.
     #[error("it does not decompress: {0}")]
     Garbage(#[from] FrameDecoderError),
+    /// It ends before its last block does.
     #[error("it does not decompress: {0}")]
     Io(#[from] std::io::Error),
 }
 
 /// Finds the end of a frame in bytes that come piece by piece.
 #[derive(Debug, Default)]
-pub(super) struct Scanner {
+pub struct Scanner {
     /// Where the next block begins; 0: the header has not been seen.
     at: usize,
     /// Bytes behind the last block.
@@ -65,7 +76,7 @@ pub(super) struct Scanner {
 
 impl Scanner {
     /// Bytes of the frame at the beginning of these, once all of it is there. Give it the same bytes and more each time.
-    pub(super) fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, ZstdError> {
+    pub fn end(&mut self, bytes: &[u8]) -> Result<Option<usize>, ZstdError> {
         if self.at == 0 {
             let Some((magic, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
             if *magic != MAGIC {
@@ -110,17 +121,19 @@ impl Scanner {
 }
 
 /// Decompresses frames one after the other.
-pub(super) struct Decoder(FrameDecoder);
+pub struct Decoder(FrameDecoder);
 
-impl Decoder {
-    pub(super) fn new() -> Self {
-        let mut decoder = FrameDecoder::new();
+impl Default for Decoder {
+    fn default() -> Self {
+        let mut decoder = FrameDecoder::default();
         decoder.set_max_window_size(WINDOW_LIMIT);
         Self(decoder)
     }
+}
 
+impl Decoder {
     /// Decompresses a frame into exactly these bytes. On an error any of them may have changed.
-    pub(super) fn decode(&mut self, mut frame: &[u8], out: &mut [u8]) -> Result<(), ZstdError> {
+    pub fn decode(&mut self, mut frame: &[u8], out: &mut [u8]) -> Result<(), ZstdError> {
         let expected = out.len();
         let mut filled = 0;
         self.0.reset(&mut frame)?;
@@ -176,7 +189,7 @@ mod tests {
         }
         assert_eq!(scanner.end(&two).unwrap(), Some(whole.len()));
         let mut out = vec![0; 100_008];
-        Decoder::new().decode(&whole, &mut out).unwrap();
+        Decoder::default().decode(&whole, &mut out).unwrap();
         assert!(out.starts_with(b"helloxxx") && out.ends_with(b"xend"));
     }
 
@@ -185,9 +198,12 @@ mod tests {
         let repeat: (u8, usize, &[u8]) = (1, BLOCK_LIMIT, b"x");
         let bomb = frame(&vec![repeat; 10_000]);
         let mut out = vec![0; FRAME];
-        assert!(matches!(Decoder::new().decode(&bomb, &mut out), Err(ZstdError::Length { .. })));
+        assert!(matches!(Decoder::default().decode(&bomb, &mut out), Err(ZstdError::Length { .. })));
         let short = frame(&[(0, 5, b"hello")]);
-        assert!(matches!(Decoder::new().decode(&short, &mut out), Err(ZstdError::Length { actual: 5, .. })));
+        assert!(matches!(
+            Decoder::default().decode(&short, &mut out),
+            Err(ZstdError::Length { actual: 5, .. })
+        ));
         assert!(matches!(scanned(b"PK\x03\x04 no zstd"), Err(ZstdError::Magic)));
         assert!(matches!(scanned(&frame(&[(3, 5, b"hello")])), Err(ZstdError::Unknown)));
         let endless = frame(&vec![(0, 100_000, &[7; 100_000][..]); 12]);
@@ -195,7 +211,7 @@ mod tests {
         let mut wide = frame(&[(0, 5, b"hello")]);
         wide[5] = 20 << 3;
         assert!(
-            matches!(Decoder::new().decode(&wide, &mut out), Err(ZstdError::Garbage(_))),
+            matches!(Decoder::default().decode(&wide, &mut out), Err(ZstdError::Garbage(_))),
             "1 GiB of window"
         );
         for seed in 0..200_u32 {
@@ -203,7 +219,7 @@ mod tests {
                 (0..400).map(|n: u32| (n ^ seed).wrapping_mul(2_654_435_761).to_be_bytes()[0]).collect();
             let bytes = [&MAGIC[..], &[(seed as u8) & 0xf4], &noise].concat();
             if let Ok(Some(end)) = scanned(&bytes) {
-                let _ = Decoder::new().decode(&bytes[..end], &mut out);
+                let _ = Decoder::default().decode(&bytes[..end], &mut out);
             }
         }
     }

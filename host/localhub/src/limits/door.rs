@@ -90,7 +90,12 @@ impl Door {
         }
     }
 
-    fn admit(self: &Arc<Self>, peer: SocketAddr, now: Instant) -> Result<Arc<Visit>, &'static str> {
+    /// Lets in a connection that came by no port.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        now: Instant,
+    ) -> Result<Arc<Visit>, &'static str> {
         let room = Arc::clone(&self.room).try_acquire_owned().map_err(|_| "the port is full")?;
         let mut book = self.book();
         if book.addresses.len() > REMEMBERED {

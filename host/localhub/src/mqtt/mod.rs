@@ -23,4 +23,4 @@ mod wire;
 pub(crate) use self::entrance::{Peer, serve};
 pub(crate) use self::filters::Subscriptions;
 pub(crate) use self::listen::listen;
-pub(crate) use self::wire::{WebSocketWire, Wire};
+pub(crate) use self::wire::{StreamWire, WebSocketWire, Wire};

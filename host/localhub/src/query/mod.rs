@@ -15,6 +15,7 @@ mod page;
 mod parser;
 mod rows;
 mod syntax;
+mod table;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +30,7 @@ pub(crate) use self::page::{Found, Page};
 pub(crate) use self::rows::TwinRow;
 pub(crate) use self::syntax::Collection;
 use self::syntax::{Comparison, Expression};
+pub use self::table::find;
 use crate::fault::Fault;
 
 /// One row of a collection.

@@ -2,42 +2,23 @@
 
 use serde_json::{Value, json};
 
+use super::table::Table;
 use super::*;
 
-/// Rows in the order in which they stand.
-struct Table(Vec<Value>);
-
-impl Source for Table {
-    fn visit(
-        &self,
-        _: Collection,
-        _: &Condition,
-        after: Option<&str>,
-        see: &mut See<'_>,
-    ) -> Result<(), Fault> {
-        for (number, row) in self.0.iter().enumerate() {
-            let key = format!("{number:04}");
-            if after.is_none_or(|after| key.as_str() > after) && see(&key, row)? == ControlFlow::Break(()) {
-                break;
-            }
-        }
-        Ok(())
-    }
-}
-
-fn table() -> Table {
-    Table(vec![
+fn table() -> Vec<Value> {
+    vec![
         json!({"deviceId": "a", "status": "enabled", "tags": {"site": "x", "floor": 3, "on": true, "1st": 1, "a.b": 1},
             "properties": {"reported": {"v": 1.5}}, "configurations": {"fw-2": {"status": "Applied"}}}),
         json!({"deviceId": "b", "status": "disabled", "tags": {"site": "y", "floor": -2, "list": [1, 2]}}),
         json!({"deviceId": "c", "status": "enabled", "tags": {"site": 7, "floor": "3", "null": null}}),
         json!({"deviceId": "d", "status": "enabled"}),
-    ])
+    ]
 }
 
 fn run(text: &str) -> Value {
     let page = Page { size: 1000, continuation: None };
-    let found = parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}")).run(&table(), &page).unwrap();
+    let found =
+        parse(text).unwrap_or_else(|fault| panic!("{text}: {fault}")).run(&Table(&table()), &page).unwrap();
     assert_eq!(found.continuation, None);
     serde_json::from_str(&found.body).unwrap()
 }
@@ -130,7 +111,7 @@ fn pages_give_every_row_once_and_no_more_than_top() {
             let mut page = Page { size, continuation: None };
             let mut all: Vec<Value> = Vec::new();
             loop {
-                let found = query.run(&table(), &page).unwrap();
+                let found = query.run(&Table(&table()), &page).unwrap();
                 let rows: Vec<Value> = serde_json::from_str(&found.body).unwrap();
                 assert!(rows.len() <= size);
                 assert!(

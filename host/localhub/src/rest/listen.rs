@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::yield_now;
@@ -33,8 +34,13 @@ const LARGEST_HEAD: usize = 64 * 1024;
 const BUFFER: usize = 1024 * 1024;
 
 /// Accepts connections until the service stops.
-pub(crate) async fn listen(listener: TcpListener, acceptor: TlsAcceptor, door: Arc<Door>, service: Service) {
-    let router = super::router(service.clone());
+pub(crate) async fn listen(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    door: Arc<Door>,
+    router: Router,
+    service: Service,
+) {
     while let Some((stream, visit)) = door.next(&listener, &service.stop).await {
         let serve = serve(stream, acceptor.clone(), router.clone(), visit, service.clone());
         service.tasks.spawn(serve);
@@ -48,21 +54,31 @@ async fn serve(
     visit: Arc<Visit>,
     service: Service,
 ) {
-    let (limits, stop) = (Arc::clone(&service.hub.limits), service.stop.clone());
+    let limits = Arc::clone(&service.hub.limits);
     let stream = Socket::new(stream, Arc::clone(&visit));
     let handshake = tokio::select! {
         handshake = Box::pin(timeout(limits.connect_within, acceptor.accept(stream))) => handshake,
         () = visit.overdue() => return,
-        () = stop.cancelled() => return,
+        () = service.stop.cancelled() => return,
     };
-    let stream = match handshake {
-        Ok(Ok(stream)) => Box::new(stream),
+    match handshake {
+        Ok(Ok(stream)) => converse(Box::new(stream), router, visit, service).await,
         Ok(Err(error)) => {
             visit.fail();
-            return tracing::debug!(peer = %visit.peer(), %error, "TLS handshake failed");
+            tracing::debug!(peer = %visit.peer(), %error, "TLS handshake failed");
         }
-        Err(_elapsed) => return tracing::info!(peer = %visit.peer(), "TLS handshake did not finish in time"),
-    };
+        Err(_elapsed) => tracing::info!(peer = %visit.peer(), "TLS handshake did not finish in time"),
+    }
+}
+
+/// All requests of one connection: the first of them until its head is there, and the rest on the hub's own threads.
+pub(crate) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Router,
+    visit: Arc<Visit>,
+    service: Service,
+) {
+    let (limits, stop) = (Arc::clone(&service.hub.limits), service.stop.clone());
     let (visitor, asked) = (Arc::clone(&visit), Arc::new(Notify::new()));
     let asks = Arc::clone(&asked);
     let answer = service_fn(move |mut request: Request<Incoming>| {

@@ -45,7 +45,7 @@ pub(crate) use self::devices::{check_module_room, create};
 use self::enrollments::{groups, individual};
 pub(crate) use self::events::MOST as MOST_STREAMS;
 pub(crate) use self::json::{Json, answer};
-pub(crate) use self::listen::listen;
+pub(crate) use self::listen::{converse, listen};
 pub(crate) use self::methods::{Call, seconds};
 pub(crate) use self::served::Served;
 pub(crate) use self::wanted::Wanted;

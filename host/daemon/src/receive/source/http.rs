@@ -125,7 +125,11 @@ impl HttpSource {
         headers
     }
 
-    fn judge(&self, part: Part, from: u64, response: Response, url: &Url) -> Result<Opened, SourceError> {
+    /// What an answer of the server, from this URL in the end, is worth to who asked for a part from this byte on.
+    ///
+    /// # Errors
+    /// It is a refusal, or a range that nobody asked for.
+    pub fn judge(&self, part: Part, from: u64, response: Response, url: &Url) -> Result<Opened, SourceError> {
         let status = response.status().as_u16();
         let headers = response.headers();
         let error = || FetchError::Status { url: shown(url), status };

@@ -11,3 +11,5 @@ mod calls;
 mod component;
 #[cfg(target_arch = "wasm32")]
 mod methods;
+#[cfg(target_arch = "wasm32")]
+mod raw;

@@ -16,6 +16,7 @@
 //! | `hoard` | – | takes memory for ever |
 //! | `forgeHandle` | number | uses a handle that it was never given |
 //! | `answer` | `{"text"}`, `{"size"}` or `{"depth"}` | answers that, which need not be JSON |
+//! | `raw` | a program | makes the calls of it as they are underneath, see `raw` |
 //! | `announce` | `{"kind", "size", "lane"}` | announces such a job |
 
 use std::hint::black_box;
@@ -65,6 +66,7 @@ pub(crate) fn handle(name: &str, payload: &Value) -> Result<Reply, Rejection> {
             }
         }
         "forgeHandle" => Ok(done(&json!(forged(payload)))),
+        "raw" => Ok(done(&crate::raw::run(payload))),
         "answer" => Ok(answer(payload)),
         "announce" => Ok(announce(payload)),
         _ => Err(Rejection::UnknownMethod),

@@ -1,0 +1,3 @@
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| (hotshoe_fuzz::find("boot_records").run)(data));

@@ -1,0 +1,38 @@
+//! Bytes, taken apart in ways that a fuzzer finds easily.
+
+/// The bytes as text; `None` where they are none.
+pub(crate) fn text(data: &[u8]) -> Option<&str> {
+    std::str::from_utf8(data).ok()
+}
+
+/// Texts with a line of `--` between them.
+pub(crate) fn sections(data: &[u8]) -> Option<impl Iterator<Item = &str>> {
+    Some(text(data)?.split("\n--\n"))
+}
+
+/// A first byte that chooses, and the rest.
+pub(crate) fn choice(data: &[u8]) -> Option<(u8, &[u8])> {
+    data.split_first().map(|(first, rest)| (*first, rest))
+}
+
+/// Whether a number with a fraction is somewhere in it. Those are not compared: they may lose their last digit between two
+/// readings.
+pub(crate) fn has_fraction(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Number(number) => number.is_f64(),
+        serde_json::Value::Array(items) => items.iter().any(has_fraction),
+        serde_json::Value::Object(members) => members.values().any(has_fraction),
+        _ => false,
+    }
+}
+
+/// Runs something on this thread's runtime.
+pub(crate) fn runtime<T>(work: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime");
+    }
+    RUNTIME.with(|runtime| runtime.block_on(work))
+}
