@@ -16,10 +16,10 @@ use tokio::process::Child;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::Place;
 use crate::army::{Army, Deeds, idle_priority};
 use crate::attacks::ATTACKS;
 use crate::figures::{Latencies, median};
+use crate::{Arguments, Place};
 
 /// How many devices belong to the attackers, who have their credentials.
 pub(crate) const RESERVED: usize = 1_000;
@@ -35,20 +35,25 @@ const PATIENCE: Duration = Duration::from_secs(150);
 /// itself half as many.
 pub(crate) async fn measure(
     hub: &Arc<Place>,
-    connections: usize,
-    (devices, rounds): (usize, usize),
+    arguments: &Arguments,
+    devices: usize,
     tell: &mut impl FnMut(&str, f64, &str),
 ) -> f64 {
+    let (connections, rounds) = (arguments.hostile, arguments.rounds);
     let called = devices - RESERVED;
     let mut worst: f64 = 0.0;
     neighbours(hub, called).await;
-    for (index, attack) in ATTACKS.iter().enumerate() {
+    let wanted = |name: &str| arguments.only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    for (index, attack) in ATTACKS.iter().enumerate().filter(|(_, attack)| wanted(attack.name)) {
         let kinds = [(index, attack.by_itself(connections))];
         let mut rows = Rounds::default();
         for _ in 0..rounds.div_ceil(2) {
             rows.turn(hub, &kinds, (devices, called)).await.end(hub).await;
         }
         worst = worst.max(rows.tell(attack.name, Some(index), tell));
+    }
+    if arguments.only.is_some() {
+        return worst;
     }
 
     let kinds: Vec<_> =

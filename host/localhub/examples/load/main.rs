@@ -62,6 +62,9 @@ struct Arguments {
     /// Rounds beside all hostile connections, in turns with rounds alone; each kind by itself has half as many.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Only the kinds of hostile clients whose names contain this, and not all of them at once.
+    #[arg(long)]
+    only: Option<String>,
     /// mosquitto's program, to run the same against it.
     #[arg(long)]
     mosquitto: Option<PathBuf>,
@@ -139,7 +142,7 @@ async fn main() {
 
     drop(others);
     let neighbours = arguments.devices.min(NEIGHBOURS);
-    let worst = hostile::measure(&hub, arguments.hostile, (neighbours, arguments.rounds), &mut tell).await;
+    let worst = hostile::measure(&hub, &arguments, neighbours, &mut tell).await;
     tell("hub: memory after all", hub.process.memory() as f64 / 1024.0 / 1024.0, "MiB");
     drop((answering, hub));
 

@@ -5,6 +5,7 @@
 //! that have something to say. Proved visits are never evicted.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -173,7 +174,14 @@ impl Visit {
         if most > 0 && address.failed > most / 2 { SLOWLY } else { Duration::ZERO }
     }
 
-    /// The same, and waits; less long if the visit has to make room.
+    /// The same for a handshake, where it was wrong and not merely broken off.
+    pub(crate) fn fail_at_tls(&self, error: &io::Error) {
+        if error.kind() == io::ErrorKind::InvalidData {
+            self.fail();
+        }
+    }
+
+    /// The same as [`Visit::fail`], and waits; less long if the visit has to make room.
     pub(crate) async fn fail_slowly(&self) {
         let wait = self.fail();
         if !wait.is_zero() {

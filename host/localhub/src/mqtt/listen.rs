@@ -55,7 +55,7 @@ async fn open(
             serve(StreamWire::new(stream), hub, peer, stop, tasks).await;
         }
         Ok(Err(error)) => {
-            peer.visit.fail();
+            peer.visit.fail_at_tls(&error);
             tracing::debug!(peer = %peer.address(), %error, "TLS handshake failed");
         }
         Err(_elapsed) => tracing::info!(peer = %peer.address(), "TLS handshake did not finish in time"),

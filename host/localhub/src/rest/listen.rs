@@ -64,7 +64,7 @@ async fn serve(
     match handshake {
         Ok(Ok(stream)) => converse(Box::new(stream), router, visit, service).await,
         Ok(Err(error)) => {
-            visit.fail();
+            visit.fail_at_tls(&error);
             tracing::debug!(peer = %visit.peer(), %error, "TLS handshake failed");
         }
         Err(_elapsed) => tracing::info!(peer = %visit.peer(), "TLS handshake did not finish in time"),
