@@ -28,7 +28,18 @@ impl Session<'_> {
         let from = self.resume(ask.run.start);
         let to = Some(wanted.end).filter(|end| length.is_some_and(|length| *end < length));
         let asked = if planted::on(Bug::AskedFromStart) { 0 } else { from };
-        let opened = self.unless_cancelled(source.open(Part::Image, asked, to)).await??;
+        let opened = match self.unless_cancelled(source.open(Part::Image, asked, to)).await? {
+            Err(SourceError::Refused(FetchError::Status { status: 416, .. }))
+                if from > 0 && !self.length_vouched =>
+            {
+                let text =
+                    format!("{} has no bytes from {from} on; receiving all of it", self.name(ask.source));
+                self.length_vouched = true;
+                self.forget()?;
+                return Err(SourceError::broken(text).into());
+            }
+            opened => opened?,
+        };
         let length = self.agree(&opened, length)?;
         // A length that nobody knew until now is shorter than the slot.
         let mut until = length.map_or(u64::MAX, |length| wanted.end.min(length));
@@ -59,16 +70,44 @@ impl Session<'_> {
     /// Whether an answer is about an image of the right length; returns the length if it is known now.
     fn agree(&mut self, opened: &Opened, length: Option<u64>) -> Result<Option<u64>, Trouble> {
         match (length, opened.total) {
+            (_, Some(0)) => {
+                let text = "the image is empty, says the server".to_owned();
+                Err(SourceError::Refused(FetchError::Interrupted(text)).into())
+            }
             (Some(expected), Some(actual)) if expected != actual => {
-                Err(SourceError::Refused(FetchError::Size { expected, actual }).into())
+                if self.length_vouched {
+                    return Err(SourceError::Refused(FetchError::Size { expected, actual }).into());
+                }
+                // What a server said in an earlier run is no better than what one says now.
+                self.length_vouched = true;
+                self.forget()?;
+                self.begin(actual)?;
+                let text =
+                    format!("the image has {actual} bytes, and {expected} before; receiving all of it");
+                Err(SourceError::broken(text).into())
             }
             (None, Some(total)) => {
-                let begun = locked(self.about.staging).begin(Some(total), None);
-                begun.map_err(|error| Trouble::End(error.into()))?;
+                self.length_vouched = true;
+                self.begin(total)?;
                 Ok(Some(total))
             }
-            (length, _) => Ok(length),
+            (length, total) => {
+                self.length_vouched |= total.is_some();
+                Ok(length)
+            }
         }
+    }
+
+    /// Nothing that came is of use.
+    fn forget(&mut self) -> Result<(), Trouble> {
+        self.good = 0;
+        let all: Runs = std::iter::once(0..u64::MAX).collect();
+        locked(self.about.staging).forget(&all).map_err(|error| Trouble::End(error.into()))
+    }
+
+    fn begin(&self, length: u64) -> Result<(), Trouble> {
+        let begun = locked(self.about.staging).begin(Some(length), None);
+        begun.map_err(|error| Trouble::End(error.into()))
     }
 
     /// The source gives all of the image: up to where is of use. What came without hashes has to come again.
@@ -79,11 +118,10 @@ impl Session<'_> {
         if start != 0 {
             return Err(SourceError::broken("the answer begins elsewhere than was asked for").into());
         }
-        let mut staging = locked(self.about.staging);
         if self.about.tree.is_none() {
-            let all: Runs = std::iter::once(0..u64::MAX).collect();
-            staging.forget(&all).map_err(|error| Trouble::End(error.into()))?;
+            self.forget()?;
         }
+        let staging = locked(self.about.staging);
         let last = staging.missing().iter().next_back().cloned();
         Ok(last.filter(|_| staging.length().is_some()).map(|run| staging.bytes_of(&run).end))
     }

@@ -46,10 +46,13 @@ pub(super) struct Session<'a> {
     pub(super) plan: Plan,
     /// Chunks that are being put together.
     pub(super) work: Option<Work>,
-    /// Chunks that were written, those that were there first among them.
-    good: u64,
-    /// How many there were when the count of failures began.
+    /// Chunks that are there.
+    pub(super) good: u64,
+    /// The most that were there when the count of failures began.
     marked: u64,
+    /// Whether somebody said in this session, or signed, how long the image is: then what came is not thrown away on
+    /// another one's word.
+    pub(super) length_vouched: bool,
     failures: u32,
     told: Option<Instant>,
     last: Option<FetchError>,
@@ -93,6 +96,7 @@ impl<'a> Session<'a> {
             work: None,
             good,
             marked: good,
+            length_vouched: about.image.length.is_some() || about.tree.is_some(),
             failures: 0,
             told: None,
             last: None,

@@ -138,6 +138,10 @@ impl Staging {
         {
             (record.chunks, record.encoded) = (Runs::new(), None);
         }
+        // A slot full of an image whose end never came: none of it is of use, and its end will not come either.
+        if record.length.is_none() && record.chunks.missing(chunks(self.slot.size)).is_empty() {
+            (record.chunks, record.encoded) = (Runs::new(), None);
+        }
         // Whole chunks of what was written front to back; they are read back in the end like all others.
         record.chunks.insert(0..record.written / CHUNK);
         record.written = 0;
