@@ -2,13 +2,19 @@
 //!
 //! It writes its answers byte by byte itself: no HTTP library would send what some of them need.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::{RootCertStore, ServerConfig, pki_types::PrivatePkcs8KeyDer};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
     net::{TcpListener, TcpStream},
@@ -36,15 +42,40 @@ pub(crate) enum Step {
     Send(Vec<u8>),
     /// Close the connection without a good-bye.
     Abort,
+    /// Close the connection as TLS and TCP want it.
+    Close,
     /// Send nothing more, and keep the connection.
     Stall,
     /// Send for ever, as fast as it goes.
     Endless,
     /// Send single bytes for ever, slowly.
     Drip,
+    /// Send this again and again, with a pause between.
+    Repeat(Vec<u8>, Duration),
 }
 
-/// An answer: status line and headers without the empty line, then steps.
+/// What a client meets before HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Face {
+    /// A certificate for this name by the authority that the client trusts.
+    Name(&'static str),
+    /// The right name, and a certificate that ended.
+    Expired,
+    /// The right name, and a certificate that has not begun.
+    NotYet,
+    /// The right name, by an authority that nobody knows.
+    OtherAuthority,
+    /// The right name, by itself.
+    SelfSigned,
+    /// No TLS at all: these bytes, then the end.
+    Raw(&'static [u8]),
+    /// A connection that is closed at once.
+    Closed,
+    /// A connection on which nothing is ever said.
+    Mute,
+}
+
+/// An answer: status line and headers without the empty line, then steps. Without a head there are the steps alone.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) head: String,
@@ -75,45 +106,47 @@ impl Server {
     }
 
     pub(crate) async fn start_for(
-        name: &str,
+        name: &'static str,
         handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        let ca = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate =
-            CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+        Self::start_as(Face::Name(name), handler).await
+    }
+
+    pub(crate) async fn start_as(
+        face: Face,
+        handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
+    ) -> Self {
+        let (ca, acceptor) = tls(face);
         let mut roots = RootCertStore::empty();
-        roots.add(ca.der().clone()).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-            )
-            .unwrap();
-        let acceptor = TlsAcceptor::from(Arc::new(config));
+        roots.add(ca.clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let counts = Arc::new(Counts::default());
         let (handler, shared): (Arc<Handler>, _) = (Arc::new(handler), Arc::clone(&counts));
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
+            while let Ok((mut stream, _)) = listener.accept().await {
                 shared.connections.fetch_add(1, Ordering::SeqCst);
                 let (acceptor, handler, counts) =
                     (acceptor.clone(), Arc::clone(&handler), Arc::clone(&shared));
                 tokio::spawn(async move {
-                    if let Ok(stream) = acceptor.accept(stream).await {
-                        let _ = serve(stream, &*handler, &counts).await;
+                    match face {
+                        Face::Closed => {}
+                        Face::Mute => std::future::pending().await,
+                        Face::Raw(bytes) => {
+                            let _ = stream.write_all(bytes).await;
+                            // Until the client has had it: what it sent and nobody read would reset the connection.
+                            let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+                        }
+                        _ => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                let _ = serve(stream, &*handler, &counts).await;
+                            }
+                        }
                     }
                 });
             }
         });
-        Self { port, roots: Arc::new(roots), ca: ca.der().to_vec(), counts }
+        Self { port, roots: Arc::new(roots), ca: ca.to_vec(), counts }
     }
 
     pub(crate) fn url(&self, path: &str) -> url::Url {
@@ -139,6 +172,39 @@ impl Server {
     }
 }
 
+/// What a server of this face has for a certificate, and the authority that its clients trust.
+fn tls(face: Face) -> (CertificateDer<'static>, TlsAcceptor) {
+    let authority = || {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    };
+    let (ca, key) = (authority(), KeyPair::generate().unwrap());
+    let name = if let Face::Name(name) = face { name } else { "localhost" };
+    let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+    match face {
+        Face::Expired => params.not_after = rcgen::date_time_ymd(2020, 1, 1),
+        Face::NotYet => params.not_before = rcgen::date_time_ymd(2200, 1, 1),
+        _ => {}
+    }
+    let certificate = match face {
+        Face::SelfSigned => params.self_signed(&key),
+        Face::OtherAuthority => params.signed_by(&key, &authority()),
+        _ => params.signed_by(&key, &ca),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.unwrap().der().clone()],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
+        .unwrap();
+    (ca.der().clone(), TlsAcceptor::from(Arc::new(config)))
+}
+
 async fn serve(stream: TlsStream<TcpStream>, handler: &Handler, counts: &Counts) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
@@ -149,9 +215,9 @@ async fn serve(stream: TlsStream<TcpStream>, handler: &Handler, counts: &Counts)
             requests.len() - 1
         };
         let answer = handler(&request, number);
-        let mut out = answer.head.clone().into_bytes();
-        out.extend_from_slice(b"\r\n\r\n");
-        stream.write_all(&out).await?;
+        if !answer.head.is_empty() {
+            stream.write_all(format!("{}\r\n\r\n", answer.head).as_bytes()).await?;
+        }
         for step in &answer.steps {
             match step {
                 Step::Send(bytes) => {
@@ -163,6 +229,10 @@ async fn serve(stream: TlsStream<TcpStream>, handler: &Handler, counts: &Counts)
                 Step::Abort => {
                     stream.flush().await?;
                     return Ok(());
+                }
+                Step::Close => {
+                    stream.flush().await?;
+                    return stream.shutdown().await;
                 }
                 Step::Stall => {
                     stream.flush().await?;
@@ -176,7 +246,13 @@ async fn serve(stream: TlsStream<TcpStream>, handler: &Handler, counts: &Counts)
                 Step::Drip => loop {
                     stream.write_all(&[7]).await?;
                     stream.flush().await?;
-                    tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                },
+                Step::Repeat(bytes, pause) => loop {
+                    stream.write_all(bytes).await?;
+                    stream.flush().await?;
+                    counts.body.fetch_add(bytes.len() as u64, Ordering::SeqCst);
+                    tokio::time::sleep(*pause).await;
                 },
             }
         }
@@ -206,6 +282,11 @@ async fn read(stream: &mut BufReader<TlsStream<TcpStream>>) -> std::io::Result<O
 pub(crate) fn answer(status: &str, headers: &str, body: &[u8]) -> Answer {
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}{headers}", body.len());
     Answer { head, steps: vec![Step::Send(body.to_vec())] }
+}
+
+/// An answer without a head of its own.
+pub(crate) fn raw(steps: Vec<Step>) -> Answer {
+    Answer { head: String::new(), steps }
 }
 
 /// What an honest server answers about a file: `Range`, `If-Range` and `If-None-Match` by its entity tag.
