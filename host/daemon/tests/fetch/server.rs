@@ -13,7 +13,7 @@ use std::{
 use rcgen::{CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::{
     RootCertStore, ServerConfig,
-    pki_types::{CertificateDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -116,9 +116,10 @@ impl Server {
         face: Face,
         handler: impl Fn(&Request, usize) -> Answer + Send + Sync + 'static,
     ) -> Self {
-        let (ca, acceptor) = tls(face);
+        let ca = authority();
+        let acceptor = acceptor(face, &ca);
         let mut roots = RootCertStore::empty();
-        roots.add(ca.clone()).unwrap();
+        roots.add(ca.der().clone()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let counts = Arc::new(Counts::default());
@@ -146,7 +147,7 @@ impl Server {
                 });
             }
         });
-        Self { port, roots: Arc::new(roots), ca: ca.to_vec(), counts }
+        Self { port, roots: Arc::new(roots), ca: ca.der().to_vec(), counts }
     }
 
     pub(crate) fn url(&self, path: &str) -> url::Url {
@@ -172,14 +173,18 @@ impl Server {
     }
 }
 
-/// What a server of this face has for a certificate, and the authority that its clients trust.
-fn tls(face: Face) -> (CertificateDer<'static>, TlsAcceptor) {
-    let authority = || {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-        CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
-    };
-    let (ca, key) = (authority(), KeyPair::generate().unwrap());
+/// Who signs certificates.
+pub(crate) type Authority = CertifiedIssuer<'static, KeyPair>;
+
+pub(crate) fn authority() -> Authority {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// What a server of this face has for a key and a certificate, where its clients trust this authority.
+pub(crate) fn identity(face: Face, ca: &Authority) -> (PrivateKeyDer<'static>, CertificateDer<'static>) {
+    let key = KeyPair::generate().unwrap();
     let name = if let Face::Name(name) = face { name } else { "localhost" };
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     match face {
@@ -190,19 +195,22 @@ fn tls(face: Face) -> (CertificateDer<'static>, TlsAcceptor) {
     let certificate = match face {
         Face::SelfSigned => params.self_signed(&key),
         Face::OtherAuthority => params.signed_by(&key, &authority()),
-        _ => params.signed_by(&key, &ca),
+        _ => params.signed_by(&key, ca),
     };
+    (PrivatePkcs8KeyDer::from(key.serialize_der()).into(), certificate.unwrap().der().clone())
+}
+
+/// TLS of a server of this face, without client certificates.
+pub(crate) fn acceptor(face: Face, ca: &Authority) -> TlsAcceptor {
+    let (key, certificate) = identity(face, ca);
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.unwrap().der().clone()],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
+        .with_single_cert(vec![certificate], key)
         .unwrap();
-    (ca.der().clone(), TlsAcceptor::from(Arc::new(config)))
+    TlsAcceptor::from(Arc::new(config))
 }
 
 async fn serve(stream: TlsStream<TcpStream>, handler: &Handler, counts: &Counts) -> std::io::Result<()> {

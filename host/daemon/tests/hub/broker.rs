@@ -9,18 +9,20 @@ use futures_util::{SinkExt, StreamExt};
 use hotshoe_core::topic::{self, FromDevice};
 use hotshoe_core::twin;
 use rumqttc::{
-    Codec, ConnAck, Connect, ConnectReturnCode, Packet, PubAck, Publish, QoS, SubAck, SubscribeReasonCode,
-    UnsubAck,
+    Codec, ConnAck, Connect, ConnectReturnCode, Packet, PubAck, PubRel, Publish, QoS, SubAck,
+    SubscribeReasonCode, UnsubAck,
 };
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Map, Value, json};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::codec::Framed;
+
+use crate::face;
+use crate::server::{Authority, Face, authority};
 
 /// How long anything may take before a test fails. Never reached when all is well.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -36,6 +38,7 @@ pub(crate) enum Moment<'a> {
     TwinPatch(&'a Value),
     MethodAnswer,
     Telemetry,
+    Ping,
     /// Something for a provisioning service: topic and body.
     Provisioning(&'a str, &'a Value),
 }
@@ -59,6 +62,14 @@ pub(crate) enum Act {
     RefuseFilters,
     /// These packets first, then what IoT Hub does.
     After(Vec<Packet>),
+    /// Nothing happened, and these bytes are the answer.
+    Bytes(Vec<u8>),
+    /// The same, and the link is cut.
+    BytesThenCut(Vec<u8>),
+    /// A twin request is answered with this status and body; nothing happened.
+    Body(u16, Vec<u8>),
+    /// A twin request is answered under another request id; nothing happened.
+    OtherId,
 }
 
 type Script = Box<dyn FnMut(Moment<'_>) -> Act + Send>;
@@ -91,6 +102,7 @@ pub(crate) struct Model {
 
 enum Push {
     Packets(Vec<Packet>),
+    Bytes(Vec<u8>),
     Cut,
 }
 
@@ -108,6 +120,9 @@ struct Shared {
     model: Mutex<Model>,
     script: Mutex<Script>,
     changes: watch::Sender<u64>,
+    authority: Authority,
+    /// What the next connections meet before MQTT.
+    face: Mutex<Face>,
     push: Mutex<Option<mpsc::UnboundedSender<Push>>>,
 }
 
@@ -130,8 +145,10 @@ impl Broker {
     }
 
     pub(crate) async fn start(script: impl FnMut(Moment<'_>) -> Act + Send + 'static) -> Broker {
-        let (device, device_certificate) = certified(crate::device::NAME);
-        let (acceptor, roots) = tls(&device_certificate);
+        let (device, device_certificate) = face::certified(crate::device::NAME);
+        let authority = authority();
+        let roots = face::trusting(authority.der());
+        let acceptor = face::acceptor(&authority, &device_certificate);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let model = Model {
@@ -146,14 +163,17 @@ impl Broker {
             model: Mutex::new(model),
             script: Mutex::new(Box::new(script)),
             changes: watch::Sender::new(0),
+            authority,
+            face: Mutex::new(face::TRUE),
             push: Mutex::new(None),
         });
         let serving = Arc::clone(&shared);
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                match acceptor.accept(socket).await {
-                    Ok(stream) => serving.clone().connection(stream).await,
-                    Err(_) => {
+                let shown = *serving.face.lock().unwrap();
+                match face::meet(shown, &serving.authority, &acceptor, socket).await {
+                    Some(stream) => serving.clone().connection(stream).await,
+                    None => {
                         serving.model.lock().unwrap().failed_handshakes += 1;
                         serving.changes.send_modify(|count| *count += 1);
                     }
@@ -161,6 +181,11 @@ impl Broker {
             }
         });
         Broker { port, roots: Arc::new(roots), device: Arc::new((device_certificate, device)), shared }
+    }
+
+    /// From now on connections meet this.
+    pub(crate) fn show(&self, face: Face) {
+        *self.shared.face.lock().unwrap() = face;
     }
 
     /// Replaces the script.
@@ -207,6 +232,12 @@ impl Broker {
     pub(crate) fn push(&self, packets: Vec<Packet>) {
         let push = self.shared.push.lock().unwrap();
         push.as_ref().expect("a connection").send(Push::Packets(packets)).unwrap();
+    }
+
+    /// Sends bytes that need be no packets.
+    pub(crate) fn push_bytes(&self, bytes: Vec<u8>) {
+        let push = self.shared.push.lock().unwrap();
+        push.as_ref().expect("a connection").send(Push::Bytes(bytes)).unwrap();
     }
 
     /// Cuts the connection.
@@ -272,6 +303,7 @@ impl Shared {
                 },
                 push = pushes.recv() => match push {
                     Some(Push::Packets(packets)) => send(&mut wire, packets).await,
+                    Some(Push::Bytes(bytes)) => write(&mut wire, &bytes).await,
                     Some(Push::Cut) | None => false,
                 },
             };
@@ -357,29 +389,43 @@ impl Shared {
                     other => panic!("the device published {topic}: {other:?}"),
                 }
             }
-            Packet::PingReq => answers.push(Packet::PingResp),
+            Packet::PingReq => {
+                act = script(Moment::Ping);
+                answers.push(Packet::PingResp);
+            }
             Packet::Disconnect => {
                 self.model.lock().unwrap().farewells += 1;
                 return false;
             }
-            Packet::PubAck(_) => {}
+            Packet::PubRec(received) => answers.push(Packet::PubRel(PubRel::new(received.pkid))),
+            Packet::PubAck(_) | Packet::PubComp(_) => {}
             other => panic!("the device sent {other:?}"),
         }
         match act {
             Act::Cut | Act::ServeThenCut => return false,
             Act::Silence => return true,
+            Act::Bytes(bytes) => return write(wire, &bytes).await,
+            Act::BytesThenCut(bytes) => {
+                write(wire, &bytes).await;
+                return false;
+            }
             Act::After(mut first) => {
                 first.append(&mut answers);
                 answers = first;
             }
-            Act::Serve | Act::Status(_) | Act::Refuse(_) | Act::RefuseFilters => {}
+            Act::Serve
+            | Act::Status(_)
+            | Act::Body(..)
+            | Act::OtherId
+            | Act::Refuse(_)
+            | Act::RefuseFilters => {}
         }
         send(wire, answers).await
     }
 
     fn read(&self, request_id: &str, act: &Act) -> Packet {
-        if let Act::Status(status) = act {
-            return refusal(*status, request_id);
+        if let Some(answer) = instead(act, request_id) {
+            return answer;
         }
         let mut model = self.model.lock().unwrap();
         if happened(act) {
@@ -398,8 +444,8 @@ impl Shared {
     }
 
     fn patch(&self, request_id: &str, act: &Act, patch: Value) -> Packet {
-        if let Act::Status(status) = act {
-            return refusal(*status, request_id);
+        if let Some(answer) = instead(act, request_id) {
+            return answer;
         }
         let mut model = self.model.lock().unwrap();
         if happened(act) {
@@ -416,9 +462,26 @@ fn happened(act: &Act) -> bool {
     matches!(act, Act::Serve | Act::ServeThenCut | Act::After(_))
 }
 
+/// What a twin request is answered with where nothing happened.
+fn instead(act: &Act, request_id: &str) -> Option<Packet> {
+    match act {
+        Act::Status(status) => Some(refusal(*status, request_id)),
+        Act::Body(status, body) => {
+            Some(message(&topic::twin_response(*status, request_id, None), body.clone()))
+        }
+        Act::OtherId => Some(message(&topic::twin_response(200, "another", None), "{}")),
+        _ => None,
+    }
+}
+
 fn refusal(status: u16, request_id: &str) -> Packet {
     let body = json!({"errorCode": u32::from(status) * 1000 + 4, "message": "scripted"});
     message(&topic::twin_response(status, request_id, None), body.to_string())
+}
+
+async fn write(wire: &mut Wire, bytes: &[u8]) -> bool {
+    let socket = wire.get_mut();
+    socket.write_all(bytes).await.is_ok() && socket.flush().await.is_ok()
 }
 
 async fn send(wire: &mut Wire, packets: Vec<Packet>) -> bool {
@@ -428,34 +491,4 @@ async fn send(wire: &mut Wire, packets: Vec<Packet>) -> bool {
         }
     }
     wire.flush().await.is_ok()
-}
-
-/// TLS as `localhost`, the roots that vouch for it, and a welcome to clients with and without a certificate.
-fn tls(device: &CertificateDer<'static>) -> (TlsAcceptor, RootCertStore) {
-    let (key, certificate) = certified("localhost");
-    let store = |certificate: &CertificateDer<'static>| {
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.clone()).unwrap();
-        roots
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier =
-        WebPkiClientVerifier::builder_with_provider(Arc::new(store(device)), Arc::clone(&provider))
-            .allow_unauthenticated()
-            .build()
-            .unwrap();
-    let roots = store(&certificate);
-    let config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_client_cert_verifier(verifier)
-        .with_single_cert(vec![certificate], key)
-        .unwrap();
-    (TlsAcceptor::from(Arc::new(config)), roots)
-}
-
-fn certified(name: &str) -> (PrivateKeyDer<'static>, CertificateDer<'static>) {
-    let certified = rcgen::generate_simple_self_signed(vec![name.to_owned()]).unwrap();
-    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
-    (key, certified.cert.der().clone())
 }

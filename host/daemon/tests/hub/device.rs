@@ -1,7 +1,7 @@
 //! A device under test: settings with short waits, a state directory that outlives a kill, a session.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -41,7 +41,22 @@ pub(crate) struct Device {
     task: JoinHandle<()>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) clock: Arc<AtomicU64>,
+    /// What it logged.
+    log: Arc<Mutex<Vec<u8>>>,
     runtime: Option<Runtime>,
+}
+
+/// Where one device logs to, and no other.
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 pub(crate) fn settings(broker: &Broker) -> (HubSettings, Arc<AtomicU64>) {
@@ -81,12 +96,30 @@ impl Device {
     pub(crate) fn from_settings(settings: HubSettings, disk: &Disk) -> Device {
         let clock = Arc::default();
         let shutdown = CancellationToken::new();
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let log = Arc::<Mutex<Vec<u8>>>::default();
+        let told = Arc::clone(&log);
+        let logging = move || {
+            let told = Arc::clone(&told);
+            let writer = move || Log(Arc::clone(&told));
+            let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(writer).finish();
+            // As long as the thread lives.
+            std::mem::forget(tracing::subscriber::set_default(subscriber));
+        };
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .on_thread_start(logging)
+            .build()
+            .unwrap();
         let (hub, task) = {
             let _entered = runtime.enter();
             hub::start(settings, disk.state(), shutdown.clone()).unwrap()
         };
-        Device { hub, task, shutdown, clock, runtime: Some(runtime) }
+        Device { hub, task, shutdown, clock, log, runtime: Some(runtime) }
+    }
+
+    pub(crate) fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().unwrap()).into_owned()
     }
 
     /// The process dies where it stands: no farewell, no flush.

@@ -8,9 +8,14 @@
 
 mod broker;
 mod device;
+mod face;
+#[path = "../fetch/server.rs"]
+#[allow(dead_code, reason = "shared with the tests of fetch")]
+mod server;
 
 mod credentials;
 mod desired;
+mod hostile;
 mod link;
 mod localhub;
 mod methods;

@@ -108,6 +108,7 @@ struct Row {
     digest: bool,
     size: bool,
     must: Must,
+    /// How many requests it takes; where it fails, at most.
     requests: usize,
     /// Where the straight way into the slot ends otherwise.
     straight: Option<Must>,
@@ -126,7 +127,7 @@ const ROW: Row = Row {
 };
 
 fn rows() -> Vec<Row> {
-    [bodies::rows(), heads::rows(), resumes::rows(), redirects::rows(), strangers::rows()]
+    [heads::rows(), bodies::rows(), resumes::rows(), redirects::rows(), strangers::rows()]
         .into_iter()
         .flatten()
         .collect()
@@ -134,7 +135,7 @@ fn rows() -> Vec<Row> {
 
 /// How many rows the table has at least, and at once.
 const LEAST: usize = 40;
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 16;
 
 /// How long a row may take before it counts as endless. Never reached when all is well.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -142,7 +143,8 @@ const PATIENCE: Duration = Duration::from_secs(90);
 fn settings() -> FetchSettings {
     FetchSettings {
         connect_timeout: Duration::from_secs(3),
-        stall_timeout: Duration::from_secs(1),
+        stall_timeout: Duration::from_secs(3),
+        rate_window: Duration::from_secs(2),
         ..quick()
     }
 }
@@ -206,7 +208,8 @@ async fn by_store(row: &Row, bytes: &[u8], stranger: u16) -> Result<(), String> 
         return Err(format!("{result:?}"));
     }
     let requests = server.requests().len();
-    if requests != row.requests {
+    // Where it fails, a busy machine may lose an attempt before the request.
+    if requests > row.requests || (requests < row.requests && result.is_ok()) {
         return Err(format!("{requests} requests instead of {}; {result:?}", row.requests));
     }
     let whole = std::fs::read_dir(disk.0.path().join("whole")).unwrap().count();
