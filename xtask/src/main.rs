@@ -7,11 +7,13 @@ mod azure_samples;
 mod bench;
 mod browser;
 mod demo;
+mod dist;
 mod fuzz;
 mod guests;
 mod hub_bench;
 mod layers;
 mod qemu;
+mod root_scripts;
 mod soak;
 mod stand;
 mod test;
@@ -50,6 +52,8 @@ enum Task {
     Soak(soak::Arguments),
     /// Runs the public conformance suite for TUF clients against the device's verifier.
     TufConformance(tuf_conformance::Arguments),
+    /// Builds what is shipped: an archive of the programs, with lists of what is linked into each.
+    Dist(dist::Arguments),
     /// Checks the contract in wit/: that it parses, and that every item has words and a version.
     Wit,
 }
@@ -67,6 +71,7 @@ fn main() -> ExitCode {
         Task::Soak(arguments) => soak::run_soak(&arguments),
         Task::Torture(arguments) => torture::run_torture(&arguments),
         Task::TufConformance(arguments) => tuf_conformance::check(&arguments),
+        Task::Dist(arguments) => dist::run_dist(&arguments),
         Task::Wit => wit::run(),
     };
     if let Err(error) = result {

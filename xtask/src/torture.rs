@@ -8,6 +8,7 @@
 //! | `calls` | every system call of an update, by `strace` | the whole process, the kernel |
 //! | `ext4` | a live file system | the disk, the file system |
 //! | `fuzz` | whatever others write, by fuzzers with coverage | each place that reads it |
+//! | `scripts` | nothing: the zoo's attacks as scripts that another agent runs as root | that agent, in a cage |
 //! | `zoo` | hostile plugins, 10,000 times, with times | the engine, the compiler, the host's functions |
 //!
 //! A level that cannot be had here is told as skipped, loudly.
@@ -17,7 +18,7 @@ use std::{process::Command, time::Instant};
 use anyhow::{Result, bail};
 
 use crate::{
-    fuzz, guests,
+    fuzz, guests, root_scripts,
     tools::{cargo, run, target},
 };
 
@@ -49,11 +50,20 @@ enum Level {
     Ext4,
     Zoo,
     Fuzz,
+    Scripts,
 }
 
 /// Runs the levels; tells at the end which went well.
 pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
-    let all = [Level::Simulator, Level::Planted, Level::Ext4, Level::Calls, Level::Zoo, Level::Fuzz];
+    let all = [
+        Level::Simulator,
+        Level::Planted,
+        Level::Ext4,
+        Level::Calls,
+        Level::Zoo,
+        Level::Scripts,
+        Level::Fuzz,
+    ];
     let wanted = all.into_iter().filter(|level| arguments.only.is_empty() || arguments.only.contains(level));
     let mut told = Vec::new();
     for level in wanted {
@@ -68,6 +78,7 @@ pub(crate) fn run_torture(arguments: &Arguments) -> Result<()> {
             Level::Calls => calls(),
             Level::Zoo => zoo(),
             Level::Fuzz => fuzz::run_fuzzers(&arguments.fuzz),
+            Level::Scripts => root_scripts::run_scripts(),
             Level::Ext4 => simulator(&["ext4", "--cuts", &arguments.ext4_cuts.to_string()]),
         };
         let time = start.elapsed().as_secs_f64();
