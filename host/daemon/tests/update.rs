@@ -139,17 +139,23 @@ async fn a_trial_that_fails_is_left_by_a_restart_and_the_next_update_completes()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_order_during_an_update_is_409_and_changes_nothing() {
+async fn an_order_that_comes_again_during_the_update_is_409_and_changes_nothing_also_after_a_restart() {
     let world = World::start(Setting::default()).await;
     world.files.hold_after(1024 * 1024);
     world.order_update().await;
     world.device.until_phase(Phase::Receiving).await;
-    let (status, answer) = world.call("firmwareUpdate", world.order()).await;
-    assert_eq!((status, &answer["error"]["code"]), (409, &json!("laneTaken")), "{answer}");
     let jobs = world.status_when(|_| true).await["jobs"].clone();
-    assert_eq!(answer["error"]["holder"], jobs[0]["id"]);
+    for delivery in 1..=5 {
+        let (status, answer) = world.call("firmwareUpdate", world.order()).await;
+        assert_eq!((status, &answer["error"]["code"]), (409, &json!("laneTaken")), "{answer}");
+        assert_eq!(answer["error"]["holder"], jobs[0]["id"]);
+        if delivery == 2 {
+            world.device.kill().await;
+        }
+    }
     world.files.release();
     world.assert_updated().await;
+    assert_eq!(world.device.jobs().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
