@@ -23,6 +23,7 @@ use crate::{
 
 /// What is run, and for how long.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// How many inputs each fuzzer tries.
     #[arg(long, default_value_t = 2_000_000, value_name = "N")]

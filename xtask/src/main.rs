@@ -84,3 +84,13 @@ fn main() -> ExitCode {
     }
     ExitCode::SUCCESS
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tasks_can_be_asked_for() {
+        super::Task::command().debug_assert();
+    }
+}
