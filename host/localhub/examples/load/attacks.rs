@@ -102,7 +102,9 @@ pub(crate) async fn send(
     let kind = u8::try_from(index + 1).unwrap();
     for number in 0..count {
         let (hub, deeds, in_place) = (Arc::clone(hub), &DEEDS[index], Arc::clone(in_place));
-        let source = Ipv4Addr::new(127, kind, 0, 1);
+        // An address each for a few dozen: ports of connections that ended are not free for a minute.
+        let [high, low] = u16::try_from(number % 250 + 2).unwrap().to_be_bytes();
+        let source = Ipv4Addr::new(127, kind, high, low);
         let mut client = Client { hub, deeds, source, device: number, devices, in_place };
         attackers.spawn(async move {
             for turn in 0_usize.. {
