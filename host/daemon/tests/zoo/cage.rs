@@ -278,8 +278,3 @@ fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, blake3::
         }
     }
 }
-
-/// How many descriptors this process has open.
-pub(crate) fn descriptors() -> usize {
-    std::fs::read_dir("/proc/self/fd").unwrap().count()
-}

@@ -5,7 +5,8 @@ use std::time::Duration;
 use hotshoe_core::package;
 use serde_json::Value;
 
-use super::cage::{BUDGET, Cage, descriptors};
+use super::alone::{descriptors, descriptors_after};
+use super::cage::{BUDGET, Cage};
 use super::members::{End, Member};
 use super::milliseconds;
 
@@ -99,7 +100,7 @@ async fn ten_thousand_rounds_leave_nothing() {
         }
     }
     let (memory, open) = base.unwrap();
-    let (grown, opened) = (resident() - memory, descriptors());
+    let (grown, opened) = (resident() - memory, descriptors_after(open).await);
     println!(
         "{ROUNDS} rounds: {:+} KiB since the first tenth, descriptors {open} and {opened}",
         grown / 1024
