@@ -12,7 +12,7 @@ use hotshoe_core::{
 use hotshoe_localhub::{Limits, LocalHub, Running, Settings};
 use tempfile::TempDir;
 
-use crate::pieces::runtime;
+use crate::pieces::hurried;
 
 /// After how many inputs a hub is replaced.
 const INPUTS: u32 = 5_000;
@@ -41,7 +41,7 @@ pub(crate) fn hub() -> Rc<Hub> {
             return Rc::clone(hub);
         }
         *held = None;
-        let hub = Rc::new(runtime(Hub::new()));
+        let hub = Rc::new(hurried(Hub::new()));
         *held = Some((Rc::clone(&hub), INPUTS));
         hub
     })

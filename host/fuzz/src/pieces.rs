@@ -1,5 +1,7 @@
 //! Bytes, taken apart in ways that a fuzzer finds easily.
 
+use tokio::runtime::{Builder, Runtime};
+
 /// The bytes as text; `None` where they are none.
 pub(crate) fn text(data: &[u8]) -> Option<&str> {
     std::str::from_utf8(data).ok()
@@ -29,10 +31,25 @@ pub(crate) fn has_fraction(value: &serde_json::Value) -> bool {
 /// Runs something on this thread's runtime.
 pub(crate) fn runtime<T>(work: impl Future<Output = T>) -> T {
     thread_local! {
-        static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        static RUNTIME: Runtime = begin(&mut Builder::new_current_thread());
     }
     RUNTIME.with(|runtime| runtime.block_on(work))
+}
+
+/// The same on another one, where waiting takes no time if the feature `no-waiting` is on: for what waits for nothing
+/// outside of this process.
+pub(crate) fn hurried<T>(work: impl Future<Output = T>) -> T {
+    thread_local! {
+        static RUNTIME: Runtime = {
+            let mut builder = Builder::new_current_thread();
+            #[cfg(feature = "no-waiting")]
+            builder.start_paused(true);
+            begin(&mut builder)
+        };
+    }
+    RUNTIME.with(|runtime| runtime.block_on(work))
+}
+
+fn begin(builder: &mut Builder) -> Runtime {
+    builder.enable_all().build().expect("a runtime")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     conversation::converse,
     hub::{Hub, hub},
-    pieces::{choice, runtime},
+    pieces::{choice, hurried},
 };
 
 /// Enough of them that one is read, whatever was begun before.
@@ -27,7 +27,7 @@ pub(super) fn run(data: &[u8]) {
     said.extend_from_slice(packets);
     said.extend_from_slice(&DISCONNECTS);
     let first = Duration::from_millis(20);
-    let answer = runtime(converse(&said, first, |stream| hub.running.serve_mqtt(stream)));
+    let answer = hurried(converse(&said, first, |stream| hub.running.serve_mqtt(stream)));
     assert!(matches!(answer.first(), None | Some(0x20)), "the first packet of a hub is CONNACK");
     if let (true, Some([_, _, _, code])) = (kind & 1 != 0, answer.first_chunk::<4>()) {
         assert_eq!(*code, 0, "a good device is let in");

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::{
     conversation::{assert_served, converse, request},
     hub::hub,
-    pieces::{choice, runtime},
+    pieces::{choice, hurried},
 };
 
 /// Whether the token is put in, and a request.
@@ -18,5 +18,5 @@ pub(super) fn run(data: &[u8]) {
         _ => request(bytes, &format!("authorization: {}\r\n", hub.operator)),
     };
     let first = Duration::from_millis(20);
-    assert_served(&runtime(converse(&said, first, |stream| hub.running.serve_http(stream))));
+    assert_served(&hurried(converse(&said, first, |stream| hub.running.serve_http(stream))));
 }
