@@ -10,6 +10,7 @@ const ALONE: &str = "HOTSHOE_ZOO_ALONE";
 const CLOSED_WITHIN: Duration = Duration::from_secs(20);
 
 /// Whether `test` has a process to itself. If not, it is run in one here, and there is nothing left to do.
+#[allow(clippy::print_stdout)] // What the other process says is what this test says.
 pub(crate) async fn alone(test: &str) -> bool {
     if std::env::var_os(ALONE).is_some() {
         return true;
