@@ -13,7 +13,7 @@ use crate::store::Record;
 pub(crate) const NEVER: &str = "0001-01-01T00:00:00Z";
 
 /// The members of a twin; not every twin has all of them.
-const TWIN: [&str; 18] = [
+pub(crate) const TWIN: [&str; 18] = [
     "deviceId",
     "moduleId",
     "etag",

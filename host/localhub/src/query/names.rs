@@ -2,26 +2,10 @@
 //! hub's names are known in any case; below them (tags, properties) case counts.
 
 use super::syntax::Path;
+use crate::show::TWIN;
 
-const KNOWN: [&str; 27] = [
-    "deviceId",
-    "moduleId",
-    "etag",
-    "deviceEtag",
-    "status",
-    "statusReason",
-    "statusUpdateTime",
-    "connectionState",
-    "lastActivityTime",
-    "cloudToDeviceMessageCount",
-    "authenticationType",
-    "x509Thumbprint",
-    "modelId",
-    "version",
-    "tags",
-    "properties",
-    "capabilities",
-    "configurations",
+/// What rows have beside the members of a twin; most of it belongs to jobs.
+const OTHERS: [&str; 9] = [
     "deviceScope",
     "parentScopes",
     "jobId",
@@ -45,7 +29,7 @@ pub(super) fn path(words: &[String]) -> Path {
     }
     let mut path = rest.to_vec();
     if let Some(first) = path.first_mut()
-        && let Some(known) = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(first))
+        && let Some(known) = TWIN.iter().chain(&OTHERS).find(|known| known.eq_ignore_ascii_case(first))
     {
         *first = (*known).to_owned();
     }
