@@ -62,6 +62,32 @@ async fn a_device_is_registered_disabled_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_was_long_on_its_way_hides_no_event() {
+    let Some(browser) = Browser::start().await else { return };
+    let place = Place::new().await;
+    place.key("press-1").await;
+    browser.open(&place.hub.page_link()).await;
+    browser.see("tr[data-device='press-1']", "Away").await;
+    let hold = "const real = window.fetch;
+        window.held = [];
+        window.fetch = async (address, options) => {
+            const answer = await real(address, options);
+            if (window.held && String(address).includes('/twins/')) await new Promise((go) => window.held.push(go));
+            return answer;
+        };";
+    browser.run(hold, json!([])).await;
+    browser.click("tr[data-device='press-1'] a").await;
+    browser.until("window.held.length === 1").await;
+    let (_, mut identity) = place.rest(Method::GET, "/devices/press-1", None).await;
+    identity["status"] = "disabled".into();
+    place.send(Method::PUT, "/devices/press-1", Some(identity), &[("if-match", "*")]).await;
+    browser.see(".device-head", "Disabled").await;
+    browser.run("const held = window.held; window.held = null; held.forEach((go) => go())", json!([])).await;
+    browser.see("section .hint", "Version 1").await;
+    browser.see(".device-head", "Disabled").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_comes_back_is_live_again() {
     let Some(browser) = Browser::start().await else { return };
     let place = Place::new().await;

@@ -45,11 +45,17 @@ export function deviceView(id) {
     firmwareCell(firmwareOf(device.reported ?? {})),
     pluginsOf(device.reported ?? {}).map(({ name, version, state }) => h('span', { class: 'chip' }, `${name} ${version}`, state && state !== 'live' ? ` (${state})` : '')));
 
+  /** How many events there were: an answer that was on its way meanwhile may be older than them. */
+  let told = 0;
   const read = async (signal) => {
     try {
-      const [whole, identity] = await Promise.all([
-        call('GET', `/twins/${path(id)}`, { signal }), call('GET', `/devices/${path(id)}`, { signal }), readModules(signal),
-      ]);
+      let before, whole, identity;
+      do {
+        before = told;
+        [whole, identity] = await Promise.all([
+          call('GET', `/twins/${path(id)}`, { signal }), call('GET', `/devices/${path(id)}`, { signal }), readModules(signal),
+        ]);
+      } while (before !== told);
       device.connected = whole.connectionState === 'Connected';
       device.status = whole.status;
       device.since = moment(identity.connectionStateUpdatedTime);
@@ -68,6 +74,7 @@ export function deviceView(id) {
     if (kind === 'lagged') { read(signal); return; }
     if (kind === 'packet') { wire.add(data); return; }
     if (kind === 'telemetry') { messages.telemetry(data); return; }
+    told += 1;
     if (data.module) {
       if (kind !== 'twin') readModules(signal).catch(() => {});
       return;
