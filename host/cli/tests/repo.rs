@@ -270,6 +270,68 @@ async fn a_root_key_is_replaced_and_old_devices_follow() {
 }
 
 #[tokio::test]
+async fn a_key_of_what_devices_see_is_replaced_and_nothing_else_becomes_visible() {
+    let bench = Bench::new().await;
+    let known = bench.path("known");
+    fs::create_dir(&known).unwrap();
+    let first = fs::read(bench.path("updates/metadata/1.root.json")).unwrap();
+    let url = |name| Url::from_directory_path(bench.path("updates").join(name)).unwrap();
+    // A device that remembers what it has seen.
+    let device = async || {
+        let loader = RepositoryLoader::new(&first, url("metadata"), url("targets"));
+        loader.datastore(known.clone()).load().await.unwrap().all_targets().count()
+    };
+    assert_eq!(device().await, 0);
+    let image = bench.write("fw.img", b"image");
+    bench.done(&["add", &image, "--version", "1"]).await;
+    for name in ["timestamp", "snapshot"] {
+        let ran = bench.done(&["rotate-root", "--replace", name]).await;
+        assert!(ran.stdout.contains(&format!("{name} counts no more")), "{ran:?}");
+        fs::remove_file(bench.path(&format!("updates.keys/{name}.pem"))).unwrap();
+        assert_eq!(device().await, 0);
+    }
+    let ran = bench.repo(&["rotate-root", "--replace", "targets"]).await;
+    assert!(ran.exit == 75 && ran.stderr.contains("changes that devices do not see yet"), "{ran:?}");
+    bench.done(&["publish"]).await;
+    // The key itself may be lost.
+    fs::remove_file(bench.path("updates.keys/targets.pem")).unwrap();
+    bench.done(&["rotate-root", "--replace", "targets"]).await;
+    assert_eq!(device().await, 1);
+    let image = bench.write("fw2.img", b"another");
+    bench.done(&["add", &image, "--version", "2"]).await;
+    bench.done(&["publish"]).await;
+    assert_eq!(device().await, 2);
+
+    // What else has to be signed anew is asked for before anything is changed.
+    fs::remove_file(bench.path("updates.keys/timestamp-1.pem")).unwrap();
+    let ran = bench.repo(&["rotate-root", "--replace", "snapshot-1"]).await;
+    assert!(ran.exit == 77 && ran.stderr.contains("signing the timestamp takes 1"), "{ran:?}");
+    assert!(!bench.path("updates.keys/snapshot-2.pem").exists());
+    assert!(!bench.path("updates/metadata/5.root.json").exists());
+    let ran = bench.repo(&["rotate-root", "--replace", "timestamp"]).await;
+    assert!(ran.exit == 64 && ran.stderr.contains("none of the root's keys"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_replacement_that_breaks_off_after_the_root_is_mended_by_signing_anew() {
+    let bench = Bench::new().await;
+    let before = fs::read(bench.path("updates/metadata/timestamp.json")).unwrap();
+    bench.done(&["rotate-root", "--replace", "targets"]).await;
+    fs::write(bench.path("updates/metadata/timestamp.json"), before).unwrap();
+    for file in ["2.targets.json", "2.snapshot.json"] {
+        fs::remove_file(bench.path("updates/metadata").join(file)).unwrap();
+    }
+    let root = fs::read(bench.path("updates/metadata/1.root.json")).unwrap();
+    assert!(bench.load_with(&root, true).await.is_err());
+    let ran = bench.repo(&["publish"]).await;
+    assert!(ran.exit == 65 && ran.stderr.contains("hotshoe repo refresh --role targets"), "{ran:?}");
+    let ran = bench.done(&["refresh", "--role", "targets"]).await;
+    assert!(ran.stderr.contains("was not signed by its present keys"), "{ran:?}");
+    bench.done(&["publish"]).await;
+    assert!(bench.names().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_vendor_signs_their_own_names_and_no_others() {
     let bench = Bench::new().await;
     let key = bench.path("acme.pem").to_str().unwrap().to_owned();

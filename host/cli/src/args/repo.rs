@@ -66,13 +66,15 @@ or the whole of the new one.")]
 For a timer, daily: devices refuse a repository whose timestamp has expired, since somebody may be holding back the newer
 one. Publishes nothing new. With --role the list of targets of that role is signed anew, to be published.")]
     Refresh(Refresh),
-    /// Replace a root key, or sign the root anew before it expires
+    /// Replace a key that the root names, or sign the root anew before it expires
     #[command(after_help = "Examples:
   hotshoe repo rotate-root --repo updates --replace root-1
+  hotshoe repo rotate-root --repo updates --replace timestamp
   hotshoe repo rotate-root --repo updates --renew
 
 The next root is signed by as many keys of the old root as it asks for, and of the new. The replaced key itself may be
-lost, as long as enough others are there. Devices follow by themselves.")]
+lost, as long as enough others are there. What devices see now is signed anew with a new key of targets, snapshot or
+timestamp, which takes those of snapshot and timestamp. Devices follow by themselves.")]
     RotateRoot(RotateRoot),
 }
 
@@ -207,7 +209,7 @@ pub(crate) struct RotateRoot {
     pub(crate) place: Place,
     #[command(flatten)]
     pub(crate) signers: Signers,
-    /// The key to replace, by its name in the directory of keys: root-1
+    /// The key to replace, by its name in the directory of keys: root-1, targets, snapshot, timestamp
     #[arg(long, value_name = "NAME")]
     pub(crate) replace: Option<String>,
     /// Keep the keys, and sign anew for another year

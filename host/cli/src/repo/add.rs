@@ -134,8 +134,7 @@ impl List {
     pub(super) fn open(store: &Store, root: &Root, role: &str) -> Result<Self, Failure> {
         let outermost = store.targets(root)?.signed;
         if role == "targets" {
-            let holder = publish::holder(root, RoleType::Targets)?.clone();
-            return Ok(List { role: role.to_owned(), targets: outermost, holder, delegation: None });
+            return List::outermost(root, outermost);
         }
         let all = delegations(&outermost);
         delegation(&all, role)?;
@@ -146,11 +145,24 @@ impl List {
     /// The newest list of a role whoever signed it: for signing it anew with a key that has taken another's place. The
     /// second value says whether its present keys did sign it.
     pub(super) fn unproven(store: &Store, root: &Root, role: &str) -> Result<(Self, bool), Failure> {
+        if role == "targets" {
+            let proven = store.targets(root);
+            let unproven = store.unproven(role)?.filter(|_| proven.is_err());
+            return match unproven {
+                Some(targets) => Ok((List::outermost(root, targets.signed)?, false)),
+                None => Ok((List::outermost(root, proven?.signed)?, true)),
+            };
+        }
         let outermost = store.targets(root)?.signed;
-        if role == "targets" || store.delegated(&delegations(&outermost), role).is_ok() {
+        if store.delegated(&delegations(&outermost), role).is_ok() {
             return Ok((List::open(store, root, role)?, true));
         }
         Ok((List::of_role(&outermost, role, store.unproven(role)?)?, false))
+    }
+
+    fn outermost(root: &Root, targets: Targets) -> Result<Self, Failure> {
+        let holder = publish::holder(root, RoleType::Targets)?.clone();
+        Ok(List { role: "targets".to_owned(), targets, holder, delegation: None })
     }
 
     fn of_role(outermost: &Targets, role: &str, targets: Option<Signed<Targets>>) -> Result<Self, Failure> {

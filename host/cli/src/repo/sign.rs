@@ -19,6 +19,7 @@ pub(super) fn sign<T: Role + Serialize>(
     holders: &[&RoleKeys],
     signers: &[Signer],
 ) -> Result<Signed<T>, Failure> {
+    holders.iter().try_for_each(|holder| suffice(what, holder, signers))?;
     let bytes = role
         .canonical_form()
         .map_err(|error| Failure::new(Exit::Software, format!("{what} cannot be written: {error}")))?;
@@ -29,20 +30,23 @@ pub(super) fn sign<T: Role + Serialize>(
             signatures.push(Signature { keyid: signer.id.clone(), sig: signer.sign(&bytes).into() });
         }
     }
-    for holder in holders {
-        let found = holder.keyids.iter().filter(|id| signatures.iter().any(|it| it.keyid == **id)).count();
-        if (found as u64) < holder.threshold.get() {
-            let ids: Vec<String> = holder.keyids.iter().map(short).collect();
-            let text = format!(
-                "signing {what} takes {} of the keys {}; {found} were found",
-                holder.threshold,
-                ids.join(", ")
-            );
-            return Err(Failure::new(Exit::NoPermission, text)
-                .hint("name the directory of keys with --keys DIR, or a key with --key FILE"));
-        }
-    }
     Ok(Signed { signed: role, signatures })
+}
+
+/// Refuses where fewer keys are at hand than the holder's threshold asks for.
+pub(super) fn suffice(what: &str, holder: &RoleKeys, signers: &[Signer]) -> Result<(), Failure> {
+    let found = holder.keyids.iter().filter(|id| signers.iter().any(|signer| signer.id == **id)).count();
+    if (found as u64) >= holder.threshold.get() {
+        return Ok(());
+    }
+    let ids: Vec<String> = holder.keyids.iter().map(short).collect();
+    let text = format!(
+        "signing {what} takes {} of the keys {}; {found} were found",
+        holder.threshold,
+        ids.join(", ")
+    );
+    Err(Failure::new(Exit::NoPermission, text)
+        .hint("name the directory of keys with --keys DIR, or a key with --key FILE"))
 }
 
 /// What a file of metadata holds.

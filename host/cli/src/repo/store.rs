@@ -103,7 +103,10 @@ impl Store {
     /// The newest list of targets, published or not.
     pub(super) fn targets(&self, root: &Root) -> Result<Signed<Targets>, Failure> {
         let targets: Signed<Targets> = self.required("targets")?;
-        root.verify_role(&targets).map_err(|error| unsound("targets", &error))?;
+        root.verify_role(&targets).map_err(|error| {
+            unsound("targets", &error)
+                .hint("sign it again with its present key: hotshoe repo refresh --role targets")
+        })?;
         Ok(targets)
     }
 
