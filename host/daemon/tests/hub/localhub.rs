@@ -132,10 +132,10 @@ async fn tokens_are_renewed_before_a_hub_without_patience_cuts_the_link() {
     let hub = hub(data.path(), |settings| settings.clock_slack = Duration::ZERO).await;
     let connection = hub.create_device("dev").await.unwrap();
     let mut settings = settings(&hub, &connection);
-    settings.token_lifetime = Duration::from_secs(4);
+    settings.token_lifetime = Duration::from_secs(10);
     let device = Device::from_settings(settings, &disk);
     let mut number = 0;
-    while device.hub.metrics.connects.get() < 3 {
+    while device.hub.metrics.connects.get() < 2 {
         number += 1;
         device.hub.outbox.patch(json!({"number": number})).await.unwrap();
         device.flushed().await;
