@@ -5,7 +5,11 @@ use std::io;
 use cap_std::fs::{Dir, MetadataExt};
 
 use super::{ArtifactError, ArtifactStore, Books, Entry, Inner, Record, journal::Journal};
-use crate::disk;
+use crate::{disk, state::STATE_ROOM};
+
+/// Bytes that the store leaves free on its disk, which is that of the state too: its room, and as much again for what is
+/// written down until the file has been used.
+const SPARED: u64 = 2 * STATE_ROOM;
 
 impl ArtifactStore {
     /// Sets `bytes` in all aside for a file on its way, collecting what nobody holds.
@@ -38,26 +42,42 @@ impl ArtifactStore {
         let of_limit = self.0.limit.saturating_sub(fixed);
         let collectable = books.usage().saturating_sub(fixed);
         let of_disk = disk::available(&self.0.partial).map_err(ArtifactError::io("ask for the room"))?;
-        let of_disk = of_disk.saturating_add(collectable);
+        let of_disk = of_disk.saturating_add(collectable).saturating_sub(SPARED);
         let available = of_limit.min(of_disk);
         if bytes > available { Err(ArtifactError::NoRoom { needed: bytes, available }) } else { Ok(()) }
     }
 
-    /// Does something that takes `needed` bytes of disk; while the disk is full, collects and tries again.
+    /// Collects what nobody holds until so many bytes are free on the disk, or nothing is left to collect.
+    pub fn make_room(&self, bytes: u64) -> Result<(), ArtifactError> {
+        let mut books = self.0.books();
+        let short = || disk::available(&self.0.partial).map(|free| free < bytes);
+        while short().map_err(ArtifactError::io("ask for the room"))? && self.0.collect_one(&mut books, "")? {
+        }
+        Ok(())
+    }
+
+    /// Does something that takes `needed` bytes of disk, of which the file has taken none yet; while they cannot be had,
+    /// collects and tries again. What the state needs to be written down is left free.
     pub(super) fn retry_with_room(
         &self,
         needed: u64,
         mut attempt: impl FnMut() -> io::Result<()>,
     ) -> Result<(), ArtifactError> {
         loop {
-            match attempt() {
+            let least = needed.saturating_add(SPARED);
+            // Where the disk does not say it is asked by trying.
+            let short = needed > 0 && disk::available(&self.0.partial).is_ok_and(|free| free < least);
+            let done = if short { Err(io::ErrorKind::StorageFull.into()) } else { attempt() };
+            match done {
                 Ok(()) => return Ok(()),
                 Err(error) if disk::is_full(&error) => {
                     let mut books = self.0.books();
                     if !self.0.collect_one(&mut books, "")? {
                         return Err(ArtifactError::NoRoom {
                             needed,
-                            available: disk::available(&self.0.partial).unwrap_or_default(),
+                            available: disk::available(&self.0.partial)
+                                .unwrap_or_default()
+                                .saturating_sub(SPARED),
                         });
                     }
                 }

@@ -252,11 +252,11 @@ fn the_same_content_twice_is_one_file() {
 
 #[test]
 fn a_full_disk_is_an_error_and_leaves_the_store_whole() {
-    // A disk of 2 MiB needs a mount; without the right to make one this says so and stops.
+    // A disk of 3 MiB needs a mount; without the right to make one this says so and stops.
     let disk = Disk::new();
     let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).status();
     let path = disk.0.path().to_str().unwrap();
-    if !mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs", path]).is_ok_and(|status| status.success()) {
+    if !mount(&["-t", "tmpfs", "-o", "size=3m", "tmpfs", path]).is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: a_full_disk_is_an_error_and_leaves_the_store_whole needs the right to mount");
         return;
     }
@@ -277,7 +277,22 @@ fn a_full_disk_is_an_error_and_leaves_the_store_whole() {
         assert!(matches!(error, ArtifactError::NoRoom { .. }), "{error}");
         drop(partial);
         drop(held);
-        disk.store(1 << 30).find(&digest(&bytes(2, 500_000))).unwrap().unwrap();
+        let state = StateDir::new(Dir::open_ambient_dir(path, ambient_authority()).unwrap());
+        state.write("state", &"x".repeat(500_000)).unwrap();
+        let store = disk.store(1 << 30);
+        store.find(&digest(&bytes(2, 500_000))).unwrap().unwrap();
+        // Others have filled it: what nobody holds makes way, and no more of it than must.
+        let room = disk::available(&store.0.partial).unwrap();
+        store.make_room(room).unwrap();
+        assert!(disk.files("partial") + disk.files("whole") > 0, "there was room");
+        store.make_room(room + 1).unwrap();
+        assert_eq!(
+            (disk.files("partial"), disk.files("whole")),
+            (1, 0),
+            "a whole one goes before a beginning"
+        );
+        store.make_room(1 << 30).unwrap();
+        assert_eq!((disk.files("partial"), disk.files("whole"), store.usage()), (0, 0, 0));
     });
     let _ = std::process::Command::new("umount").arg(path).status();
     result.unwrap();

@@ -36,6 +36,9 @@ pub use error::StateError;
 /// Largest state file in bytes: a value that needs more belongs somewhere else.
 pub const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// Bytes that must be free for records, journals and the twin. Who fills the disk with anything else leaves them.
+pub const STATE_ROOM: u64 = 512 * 1024;
+
 /// Longest name of a state file in bytes.
 pub const NAME_LIMIT: usize = 160;
 
