@@ -75,7 +75,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let state = StateDir::new(dirs.state.try_clone().map_err(unreachable)?);
     // Before anything that could end the process: it is counted, too.
     let inside = Arc::new(directory("inside")?);
-    let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id)?;
+    let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id);
     let safe_mode = Arc::new(safe_mode);
     let shutdown = CancellationToken::new();
     let source = Source::open(&mut config.hub, state.subdirectory("provisioning")?)?;
