@@ -2,7 +2,7 @@
 //!
 //! Ended jobs are kept for people to look at, the youngest [`KEPT`] of them.
 
-use hotshoe_core::job::{Job, JobId, State};
+use hotshoe_core::job::{Job, JobId};
 
 use crate::disk;
 use crate::state::{StateDir, StateError};
@@ -53,12 +53,7 @@ impl Files {
 
 /// Those of the ended jobs that are too many, the oldest first.
 pub(super) fn superfluous<'a>(jobs: impl Iterator<Item = &'a Job>) -> Vec<JobId> {
-    let mut ended: Vec<(u64, &JobId)> = jobs
-        .filter_map(|job| match job.state {
-            State::Ended { at, .. } => Some((at, &job.id)),
-            _ => None,
-        })
-        .collect();
+    let mut ended: Vec<((u64, u64), &JobId)> = jobs.filter_map(|job| Some((job.end()?, &job.id))).collect();
     ended.sort();
     let surplus = ended.len().saturating_sub(KEPT);
     ended.into_iter().take(surplus).map(|(_, id)| id.clone()).collect()

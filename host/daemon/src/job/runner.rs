@@ -308,6 +308,12 @@ impl Shared {
         lock(&self.seats).insert(seat.id.clone(), Arc::downgrade(seat));
     }
 
+    /// What the next job that ends is counted as. The last one is always among those that are kept.
+    pub(super) fn next_end(&self) -> u64 {
+        let last = lock(&self.seen).values().map(|job| job.ended_as).max().unwrap_or_default();
+        last.saturating_add(1)
+    }
+
     pub(super) fn look(&self, id: &JobId) -> Option<Job> {
         lock(&self.seen).get(id).cloned()
     }
@@ -347,6 +353,7 @@ impl Shared {
             armed: None,
             over: None,
             postponed: 0,
+            ended_as: 0,
             state: State::Accepted,
         };
         seen.insert(job.id.clone(), job.clone());

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -45,6 +46,8 @@ impl Guest for Scripted {
 /// A device's disk, and what restarts it.
 struct Disk {
     directory: tempfile::TempDir,
+    /// What the clock on the wall says.
+    now: Arc<AtomicU64>,
 }
 
 /// One life of the process.
@@ -57,7 +60,7 @@ struct Life {
 
 impl Disk {
     fn new() -> Disk {
-        Disk { directory: tempfile::tempdir().unwrap() }
+        Disk { directory: tempfile::tempdir().unwrap(), now: Arc::new(1_800_000_000_000.into()) }
     }
 
     fn state(&self, name: &str) -> StateDir {
@@ -86,7 +89,8 @@ impl Disk {
     fn start_with(&self, boot_id: &str, script: Option<fn(JobRun) -> Ending>, restart: Vec<String>) -> Life {
         let runtime = Runtime::new().unwrap();
         let (told, runs) = mpsc::unbounded_channel();
-        let clock: Clock = Arc::new(|| 1_800_000_000_000);
+        let now = Arc::clone(&self.now);
+        let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
         let mut settings = JobSettings::new(boot_id.into(), RestartCommand::new(restart, &[]), clock);
         settings.flush = Duration::from_millis(1);
         settings.grace = Duration::from_secs(2);
@@ -364,6 +368,29 @@ fn the_last_sixteen_ended_jobs_are_kept() {
     }
     life.until(|jobs| jobs.len() == 16);
     assert_eq!(disk.stored().len(), 16);
+    life.kill();
+}
+
+#[test]
+fn the_last_to_fail_is_the_last_whatever_the_clock_says() {
+    fn fails(_: JobRun) -> Ending {
+        ends(RunEnd::Permanent("no".into()))
+    }
+    let disk = Disk::new();
+    let life = disk.start("one", fails);
+    (0..16).for_each(|_| life.accept(None).unwrap().start());
+    life.until(|jobs| jobs.len() == 16 && all_are("failed")(jobs));
+    life.kill();
+    // The device restarts, and nobody has told it the time yet.
+    disk.now.store(10_000, Ordering::Relaxed);
+    let life = disk.start("two", fails);
+    let last = life.accept(None).unwrap();
+    let id = last.id().clone();
+    last.start();
+    let jobs = life.until(|jobs| jobs.len() == 16 && all_are("failed")(jobs));
+    assert!(jobs.iter().any(|job| job.id == id), "the oldest is forgotten, not the last");
+    life.runtime.block_on(life.jobs.tidy());
+    assert_eq!(life.outbox.reported()["hotshoe"]["lastFailure"]["job"], json!(id));
     life.kill();
 }
 
