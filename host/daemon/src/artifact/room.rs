@@ -5,7 +5,10 @@ use std::io;
 use cap_std::fs::{Dir, MetadataExt};
 
 use super::{ArtifactError, ArtifactStore, Books, Entry, Inner, Record, journal::Journal};
-use crate::{disk, state::STATE_ROOM};
+use crate::{
+    disk,
+    state::{STATE_ROOM, StateError},
+};
 
 /// Bytes that the store leaves free on its disk, which is that of the state too: its room, and as much again for what is
 /// written down until the file has been used.
@@ -146,14 +149,15 @@ impl Inner {
         Ok(true)
     }
 
-    /// Looks at what an earlier process left, and removes what does not belong together.
+    /// Looks at what an earlier process left, and removes what does not belong together or cannot be read: it can be
+    /// fetched again. What cannot even be removed stays, and only takes room.
     pub(super) fn take_stock(&self) -> Result<Books, ArtifactError> {
         let mut books = Books::default();
         let mut found = Vec::new();
         for (name, _, used) in files(&self.whole)? {
-            match self.records.read::<Record>(&name)? {
-                Some(record) if record.digest.file_name() == name => found.push((used, record)),
-                _ => remove(&self.whole, &name)?,
+            match self.records.read::<Record>(&name) {
+                Ok(Some(record)) if record.digest.file_name() == name => found.push((used, record)),
+                read => stray(&name, read.err(), remove(&self.whole, &name)),
             }
         }
         found.sort_by_key(|(used, _)| *used);
@@ -165,20 +169,20 @@ impl Inner {
         }
         for name in self.records.names()? {
             if !books.whole.values().any(|entry| entry.record.digest.file_name() == name) {
-                self.records.remove(&name)?;
+                stray(&name, None, self.records.remove(&name).map_err(ArtifactError::from));
             }
         }
         for (name, size, _) in files(&self.partial)? {
-            match self.journal.read::<Journal>(&name)? {
-                Some(_) => {
+            match self.journal.read::<Journal>(&name) {
+                Ok(Some(_)) => {
                     books.partial.insert(name, size);
                 }
-                None => remove(&self.partial, &name)?,
+                read => stray(&name, read.err(), remove(&self.partial, &name)),
             }
         }
         for name in self.journal.names()? {
             if !books.partial.contains_key(&name) {
-                self.journal.remove(&name)?;
+                stray(&name, None, self.journal.remove(&name).map_err(ArtifactError::from));
             }
         }
         Ok(books)
@@ -195,6 +199,16 @@ fn files(dir: &Dir) -> Result<Vec<(String, u64, i64)>, ArtifactError> {
         files.push((name, metadata.len(), metadata.mtime()));
     }
     Ok(files)
+}
+
+/// Tells of what was removed because it could not be read, and of what could not be removed.
+fn stray(file: &str, unread: Option<StateError>, removed: Result<(), ArtifactError>) {
+    if let Some(error) = unread {
+        tracing::error!(%error, file, "a download's record cannot be read; going on without the download");
+    }
+    if let Err(error) = removed {
+        tracing::error!(%error, file, "what does not belong into the artifact store stays there");
+    }
 }
 
 fn remove(dir: &Dir, name: &str) -> Result<(), ArtifactError> {

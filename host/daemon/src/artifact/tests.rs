@@ -234,6 +234,30 @@ fn leftovers_are_removed_when_a_store_is_opened() {
 }
 
 #[test]
+fn what_cannot_be_read_or_removed_does_not_keep_a_store_from_being_opened() {
+    let disk = Disk::new();
+    let (good, bad) = (bytes(1, 100), bytes(2, 100));
+    for content in [&good, &bad] {
+        keep(&disk.store(1 << 20), content).unwrap();
+    }
+    // A folder in place of a file: reading it is an error, as that of a bad sector is, and so is removing it.
+    let record = disk.0.path().join("records").join(digest(&bad).file_name());
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    for stray in ["whole/folder", "partial/folder"] {
+        std::fs::create_dir(disk.0.path().join(stray)).unwrap();
+    }
+    // No state file has such a name.
+    for stray in ["whole/x~", "whole/.nfs0001", "partial/x~"] {
+        std::fs::write(disk.0.path().join(stray), "stray").unwrap();
+    }
+    let store = disk.store(1 << 20);
+    assert!(store.find(&digest(&good)).unwrap().is_some());
+    assert!(store.find(&digest(&bad)).unwrap().is_none(), "it can be fetched again");
+    assert_eq!((disk.files("whole"), disk.files("partial")), (2, 1), "only the folders stay");
+}
+
+#[test]
 fn the_same_content_twice_is_one_file() {
     let disk = Disk::new();
     let store = disk.store(1 << 20);

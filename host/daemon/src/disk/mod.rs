@@ -18,6 +18,8 @@ mod buffer;
 mod calls;
 mod device;
 mod real;
+#[cfg(test)]
+pub(crate) mod refusing;
 
 use std::{fmt::Debug, io, sync::Arc};
 

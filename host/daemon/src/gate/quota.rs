@@ -98,11 +98,16 @@ impl Quotas {
     /// Takes out what is older than a day, after which nothing is left of it.
     fn sweep(&self, state: &StateDir) -> Result<(), StateError> {
         let Some(now) = self.now.get() else { return Ok(()) };
+        // More than a quota is never kept but for a piece, which two days forgive.
+        let is_over = |kept: Kept| kept.at.is_some_and(|at| now.saturating_sub(at) > 2 * 24 * 3600);
         for name in state.names()? {
-            let kept = state.read::<Kept>(&name)?;
-            // More than a quota is never kept but for a piece, which two days forgive.
-            if kept.and_then(|kept| kept.at).is_some_and(|at| now.saturating_sub(at) > 2 * 24 * 3600) {
-                state.remove(&name)?;
+            let swept = state.read::<Kept>(&name).and_then(|kept| match kept.is_some_and(is_over) {
+                true => state.remove(&name),
+                false => Ok(()),
+            });
+            // It takes little room, and whose it is may be gone for long.
+            if let Err(error) = swept {
+                tracing::error!(%error, file = name, "what a plugin has used before is not known; it stays");
             }
         }
         Ok(())
@@ -279,6 +284,7 @@ mod tests {
     use hotshoe_core::policy;
 
     use super::*;
+    use crate::disk::refusing::{Refusals, Refusing};
 
     const NOW: u64 = 1_795_392_000;
     const DAY: u64 = 24 * 3600;
@@ -340,6 +346,18 @@ mod tests {
         assert_eq!(files(), 1);
         quotas(&place, NOW + 3 * DAY);
         assert_eq!(files(), 0);
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_read_does_not_keep_the_host_down() {
+        let place = tempfile::tempdir().unwrap();
+        use_up(&of(&quotas(&place, NOW)).flashed);
+        let refusals = Arc::<Refusals>::default();
+        refusals.make_unreadable("acme_pump");
+        let dir = Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
+        let state = StateDir::new(Refusing::new(dir, Arc::clone(&refusals)));
+        Quotas::open(4096, Arc::new(|| NOW + 3 * DAY), 1000, &state).unwrap();
+        assert!(place.path().join("flashed/acme_pump").exists());
     }
 
     #[test]

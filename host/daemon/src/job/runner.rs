@@ -170,7 +170,7 @@ impl Jobs {
 
     /// Takes up the jobs of earlier lives of the process.
     pub async fn resume(&self) -> Result<(), JobsError> {
-        let jobs = self.0.files.load().await?;
+        let jobs = self.0.files.load(&self.0.settings.pause).await?;
         let is_noted = |slot: &str| jobs.iter().any(|job| job.armed.as_deref() == Some(slot));
         if let Err(error) = self.0.give_up_unknown(is_noted).await {
             unsettled(&error);

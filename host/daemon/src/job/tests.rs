@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::disk::refusing::{Refusals, Refusing};
 use crate::hub::Outbox;
 use crate::state::StateDir;
 
@@ -48,6 +49,8 @@ struct Disk {
     directory: tempfile::TempDir,
     /// What the clock on the wall says.
     now: Arc<AtomicU64>,
+    /// What the directory of the jobs refuses.
+    refusals: Arc<Refusals>,
 }
 
 /// One life of the process.
@@ -60,12 +63,22 @@ struct Life {
 
 impl Disk {
     fn new() -> Disk {
-        Disk { directory: tempfile::tempdir().unwrap(), now: Arc::new(1_800_000_000_000.into()) }
+        Disk {
+            directory: tempfile::tempdir().unwrap(),
+            now: Arc::new(1_800_000_000_000.into()),
+            refusals: Arc::default(),
+        }
     }
 
     fn state(&self, name: &str) -> StateDir {
         let dir = Dir::open_ambient_dir(self.directory.path(), ambient_authority()).unwrap();
         StateDir::new(dir).subdirectory(name).unwrap()
+    }
+
+    /// Where the process keeps its jobs.
+    fn jobs(&self) -> StateDir {
+        let dir = Dir::open_ambient_dir(self.directory.path(), ambient_authority()).unwrap();
+        StateDir::new(Refusing::new(dir, Arc::clone(&self.refusals))).subdirectory("jobs").unwrap()
     }
 
     fn restarted(&self) -> std::path::PathBuf {
@@ -98,7 +111,7 @@ impl Disk {
         settings.machine.shortest_pause = Duration::from_millis(1);
         let (jobs, outbox) = runtime.block_on(async {
             let outbox = Outbox::open(self.state("hub")).unwrap();
-            let jobs = Jobs::new(settings, self.state("jobs"), outbox.clone(), Arc::new(NoSlots));
+            let jobs = Jobs::new(settings, self.jobs(), outbox.clone(), Arc::new(NoSlots));
             if let Some(script) = script {
                 jobs.mount(mounted(told, script));
             }
@@ -354,6 +367,23 @@ fn a_disk_that_refuses_means_no_job_and_a_free_lane() {
     assert!(life.runs.try_recv().is_err());
     let again = life.accept(Some("firmware")).err().unwrap();
     assert_eq!(again.response().status, 500, "the lane is free: {again}");
+    life.kill();
+}
+
+#[test]
+fn a_job_that_cannot_be_read_keeps_no_other_from_going_on() {
+    let disk = Disk::new();
+    let life = disk.start("one", forever);
+    let first = life.accept(None).unwrap();
+    let second = life.accept(None).unwrap();
+    let ids = (first.id().clone(), second.id().clone());
+    life.kill();
+    disk.refusals.make_unreadable(ids.0.as_str());
+    let mut life = disk.start("one", done);
+    assert_eq!(life.run().id, ids.1);
+    let jobs = life.until(all_are("done"));
+    assert_eq!(jobs.len(), 1);
+    assert!(disk.directory.path().join("jobs").join(ids.0.as_str()).exists(), "it is left alone");
     life.kill();
 }
 
