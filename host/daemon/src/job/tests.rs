@@ -371,6 +371,23 @@ fn a_disk_that_refuses_means_no_job_and_a_free_lane() {
 }
 
 #[test]
+fn a_job_that_was_refused_is_not_run_by_the_next_life_either() {
+    let disk = Disk::new();
+    let mut life = disk.start("one", done);
+    // The job is in its place before the sync fails, and does not go away at once.
+    disk.refusals.syncs.store(1, Ordering::Relaxed);
+    disk.refusals.removals.store(3, Ordering::Relaxed);
+    let refusal = life.accept(Some("firmware")).err().unwrap();
+    assert_eq!(refusal.response().status, 500, "{refusal}");
+    life.until(|jobs| jobs.is_empty());
+    assert_eq!(disk.stored(), Vec::<Value>::new());
+    life.accept(Some("firmware")).unwrap().start();
+    life.run();
+    life.until(all_are("done"));
+    life.kill();
+}
+
+#[test]
 fn a_job_that_cannot_be_read_keeps_no_other_from_going_on() {
     let disk = Disk::new();
     let life = disk.start("one", forever);
