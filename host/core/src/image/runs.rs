@@ -70,9 +70,7 @@ impl Runs {
         if run.start >= run.end {
             return;
         }
-        let cut =
-            |other: &Range<u64>| [other.start..other.end.min(run.start), other.start.max(run.end)..other.end];
-        self.0 = self.0.iter().flat_map(cut).filter(|run| run.start < run.end).collect();
+        self.subtract(&Runs(vec![run.clone()]));
     }
 
     /// Adds all chunks of another set.
@@ -80,9 +78,26 @@ impl Runs {
         other.iter().for_each(|run| self.insert(run.clone()));
     }
 
-    /// Takes all chunks of another set out.
+    /// Takes all chunks of another set out, in one walk along both: a bad mirror leaves sets of many thousand runs.
     pub fn subtract(&mut self, other: &Runs) {
-        other.iter().for_each(|run| self.remove(run));
+        let mut left = Vec::with_capacity(self.0.len());
+        let mut others = other.0.iter().peekable();
+        for run in &self.0 {
+            let mut start = run.start;
+            while others.next_if(|other| other.end <= start).is_some() {}
+            while let Some(other) = others.peek().filter(|other| other.start < run.end) {
+                left.push(start..other.start);
+                start = other.end;
+                // It may reach into the next run as well.
+                if start >= run.end {
+                    break;
+                }
+                others.next();
+            }
+            left.push(start..run.end);
+        }
+        left.retain(|run| run.start < run.end);
+        self.0 = left;
     }
 
     /// Which of the first `total` chunks are not there.
@@ -166,6 +181,10 @@ mod tests {
             assert!((0..80).all(|chunk| runs.contains(chunk) == set.contains(&chunk)));
             assert!(runs.0.windows(2).all(|pair| pair[0].end < pair[1].start), "{runs:?}");
             assert_eq!(plain(&runs.missing(70)), (0..70).filter(|chunk| !set.contains(chunk)).collect());
+            let other: Runs = (0..8).map(|_| random(64)).map(|start| start..start + 3).collect();
+            let mut rest = runs.clone();
+            rest.subtract(&other);
+            assert_eq!(plain(&rest), &set - &plain(&other));
             let text = serde_json::to_string(&runs).unwrap();
             assert_eq!(serde_json::from_str::<Runs>(&text).unwrap(), runs);
         }

@@ -59,12 +59,16 @@ pub struct Job {
     /// How often in a row the device's own check has put off what the job wanted.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub postponed: u32,
+    /// Which of the device's jobs it was to end, counted from one; 0 for one that has not, or under a host that did not
+    /// count. The clock does not say who ended last: on many a device it starts in 1970.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub ended_as: u64,
     /// Where it stands, in the host's words.
     pub state: State,
 }
 
-fn is_zero(number: &u32) -> bool {
-    *number == 0
+fn is_zero<T: Default + PartialEq>(number: &T) -> bool {
+    *number == T::default()
 }
 
 /// How far the cancelling of a job has come. Once there it never goes away.
@@ -143,6 +147,14 @@ impl Job {
     /// Whether it is over: it is never run again and its lane is free.
     pub fn has_ended(&self) -> bool {
         matches!(self.state, State::Ended { .. })
+    }
+
+    /// Its place among the jobs that have ended, the last one's the greatest; `None` for one that has not.
+    pub fn end(&self) -> Option<(u64, u64)> {
+        match self.state {
+            State::Ended { at, .. } => Some((self.ended_as, at)),
+            _ => None,
+        }
     }
 
     /// What an operator sees of it.

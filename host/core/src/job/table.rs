@@ -368,6 +368,25 @@ fn a_cancelled_job_gives_up_then_tells_then_ends() {
 }
 
 #[test]
+fn a_cancelled_job_that_brings_the_host_down_to_its_last_strike_gives_up_its_trial_first() {
+    let start = || Event::Start { boot_id: "one".into() };
+    let running = Job {
+        cancel: Some(Cancel::Ordered),
+        armed: Some("b".into()),
+        strikes: Settings::default().strikes - 1,
+        ..job(State::Running { boot_id: "one".into() })
+    };
+    let booted = Event::Booted { boot_id: "one".into(), running: "a".into(), expected: true };
+    let settled = at_now(running, booted);
+    assert_eq!(told(&settled), "ready(interrupted): store");
+    assert_eq!(told(&at_now(settled.0.clone(), start())), "ready(interrupted): revert");
+    let reverted = Event::Reverted { boot_id: "one".into(), on_trial: false };
+    let given_up = at_now(settled.0, reverted);
+    assert_eq!(told(&given_up), "ready(interrupted): store");
+    assert_eq!(told(&at_now(given_up.0, start())), "cancelled: store, release");
+}
+
+#[test]
 fn a_run_that_began_before_the_cancel_is_not_the_last() {
     let running = Job { cancel: Some(Cancel::Ordered), ..job(State::Running { boot_id: "one".into() }) };
     let after = at_now(running, Event::RunEnded { end: RunEnd::Done(json!(1)), wanted: None });

@@ -25,6 +25,7 @@ pub(super) fn job(state: State) -> Job {
         armed: None,
         over: None,
         postponed: 0,
+        ended_as: 0,
         state,
     }
 }

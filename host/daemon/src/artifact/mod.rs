@@ -2,9 +2,9 @@
 //!
 //! Promise: a file named by a digest is whole and was hashed before it got that name; it stays as long as somebody
 //! holds its [`Artifact`]. A download that broke off, by `kill -9` or a power cut too, goes on where the bytes that
-//! are known to be on the disk end. The store never takes more than its limit, and a full disk is an error
-//! ([`ArtifactError::NoRoom`]), not an accident. Nobody holds a file? Then it goes, least recently used first, once
-//! another one needs the room.
+//! are known to be on the disk end. The store never takes more than its limit, nor the room that the device's state needs
+//! on the same disk, and a full disk is an error ([`ArtifactError::NoRoom`]), not an accident. Nobody holds a file? Then
+//! it goes, least recently used first, once another one, or the state, needs the room.
 //!
 //! Why content-addressed: asking twice is asking once, a plugin may run again from its checkpoint without fetching
 //! again, and two URLs of one image are one file.

@@ -97,6 +97,11 @@ impl Partial {
         self.position
     }
 
+    /// Bytes of disk that are still to be had for a file of this size.
+    pub fn missing(&self, total: u64) -> u64 {
+        total.saturating_sub(self.position.max(disk::allocated(&self.file)))
+    }
+
     /// What the bytes so far belong to; `None` if there are none yet.
     pub fn origin(&self) -> Option<&Origin> {
         self.origin.as_ref().filter(|_| self.position > 0)
@@ -115,7 +120,8 @@ impl Partial {
             Some(total) => {
                 self.reserve(total)?;
                 let file = &self.file;
-                self.claim.store.retry_with_room(total, || disk::preallocate(file, total))?;
+                let missing = self.missing(total);
+                self.claim.store.retry_with_room(missing, || disk::preallocate(file, total))?;
             }
             None => self.reserve_ahead(self.position)?,
         }
@@ -137,7 +143,8 @@ impl Partial {
             self.reserve_ahead(end)?;
         }
         let (file, position) = (&self.file, self.position);
-        self.claim.store.retry_with_room(bytes.len() as u64, || file.write_all_at(bytes, position))?;
+        let missing = end.saturating_sub(disk::allocated(file)).min(bytes.len() as u64);
+        self.claim.store.retry_with_room(missing, || file.write_all_at(bytes, position))?;
         self.hasher.update(bytes);
         self.position = end;
         if end.saturating_sub(self.flushed) >= FLUSH_STEP {

@@ -5,7 +5,14 @@ use std::io;
 use cap_std::fs::{Dir, MetadataExt};
 
 use super::{ArtifactError, ArtifactStore, Books, Entry, Inner, Record, journal::Journal};
-use crate::disk;
+use crate::{
+    disk,
+    state::{STATE_ROOM, StateError},
+};
+
+/// Bytes that the store leaves free on its disk, which is that of the state too: its room, and as much again for what is
+/// written down until the file has been used.
+const SPARED: u64 = 2 * STATE_ROOM;
 
 impl ArtifactStore {
     /// Sets `bytes` in all aside for a file on its way, collecting what nobody holds.
@@ -38,26 +45,42 @@ impl ArtifactStore {
         let of_limit = self.0.limit.saturating_sub(fixed);
         let collectable = books.usage().saturating_sub(fixed);
         let of_disk = disk::available(&self.0.partial).map_err(ArtifactError::io("ask for the room"))?;
-        let of_disk = of_disk.saturating_add(collectable);
+        let of_disk = of_disk.saturating_add(collectable).saturating_sub(SPARED);
         let available = of_limit.min(of_disk);
         if bytes > available { Err(ArtifactError::NoRoom { needed: bytes, available }) } else { Ok(()) }
     }
 
-    /// Does something that takes `needed` bytes of disk; while the disk is full, collects and tries again.
+    /// Collects what nobody holds until so many bytes are free on the disk, or nothing is left to collect.
+    pub fn make_room(&self, bytes: u64) -> Result<(), ArtifactError> {
+        let mut books = self.0.books();
+        let short = || disk::available(&self.0.partial).map(|free| free < bytes);
+        while short().map_err(ArtifactError::io("ask for the room"))? && self.0.collect_one(&mut books, "")? {
+        }
+        Ok(())
+    }
+
+    /// Does something that takes `needed` bytes of disk, of which the file has taken none yet; while they cannot be had,
+    /// collects and tries again. What the state needs to be written down is left free.
     pub(super) fn retry_with_room(
         &self,
         needed: u64,
         mut attempt: impl FnMut() -> io::Result<()>,
     ) -> Result<(), ArtifactError> {
         loop {
-            match attempt() {
+            let least = needed.saturating_add(SPARED);
+            // Where the disk does not say it is asked by trying.
+            let short = needed > 0 && disk::available(&self.0.partial).is_ok_and(|free| free < least);
+            let done = if short { Err(io::ErrorKind::StorageFull.into()) } else { attempt() };
+            match done {
                 Ok(()) => return Ok(()),
                 Err(error) if disk::is_full(&error) => {
                     let mut books = self.0.books();
                     if !self.0.collect_one(&mut books, "")? {
                         return Err(ArtifactError::NoRoom {
                             needed,
-                            available: disk::available(&self.0.partial).unwrap_or_default(),
+                            available: disk::available(&self.0.partial)
+                                .unwrap_or_default()
+                                .saturating_sub(SPARED),
                         });
                     }
                 }
@@ -126,14 +149,15 @@ impl Inner {
         Ok(true)
     }
 
-    /// Looks at what an earlier process left, and removes what does not belong together.
+    /// Looks at what an earlier process left, and removes what does not belong together or cannot be read: it can be
+    /// fetched again. What cannot even be removed stays, and only takes room.
     pub(super) fn take_stock(&self) -> Result<Books, ArtifactError> {
         let mut books = Books::default();
         let mut found = Vec::new();
         for (name, _, used) in files(&self.whole)? {
-            match self.records.read::<Record>(&name)? {
-                Some(record) if record.digest.file_name() == name => found.push((used, record)),
-                _ => remove(&self.whole, &name)?,
+            match self.records.read::<Record>(&name) {
+                Ok(Some(record)) if record.digest.file_name() == name => found.push((used, record)),
+                read => stray(&name, read.err(), remove(&self.whole, &name)),
             }
         }
         found.sort_by_key(|(used, _)| *used);
@@ -145,20 +169,20 @@ impl Inner {
         }
         for name in self.records.names()? {
             if !books.whole.values().any(|entry| entry.record.digest.file_name() == name) {
-                self.records.remove(&name)?;
+                stray(&name, None, self.records.remove(&name).map_err(ArtifactError::from));
             }
         }
         for (name, size, _) in files(&self.partial)? {
-            match self.journal.read::<Journal>(&name)? {
-                Some(_) => {
+            match self.journal.read::<Journal>(&name) {
+                Ok(Some(_)) => {
                     books.partial.insert(name, size);
                 }
-                None => remove(&self.partial, &name)?,
+                read => stray(&name, read.err(), remove(&self.partial, &name)),
             }
         }
         for name in self.journal.names()? {
             if !books.partial.contains_key(&name) {
-                self.journal.remove(&name)?;
+                stray(&name, None, self.journal.remove(&name).map_err(ArtifactError::from));
             }
         }
         Ok(books)
@@ -175,6 +199,16 @@ fn files(dir: &Dir) -> Result<Vec<(String, u64, i64)>, ArtifactError> {
         files.push((name, metadata.len(), metadata.mtime()));
     }
     Ok(files)
+}
+
+/// Tells of what was removed because it could not be read, and of what could not be removed.
+fn stray(file: &str, unread: Option<StateError>, removed: Result<(), ArtifactError>) {
+    if let Some(error) = unread {
+        tracing::error!(%error, file, "a download's record cannot be read; going on without the download");
+    }
+    if let Err(error) = removed {
+        tracing::error!(%error, file, "what does not belong into the artifact store stays there");
+    }
 }
 
 fn remove(dir: &Dir, name: &str) -> Result<(), ArtifactError> {

@@ -234,6 +234,30 @@ fn leftovers_are_removed_when_a_store_is_opened() {
 }
 
 #[test]
+fn what_cannot_be_read_or_removed_does_not_keep_a_store_from_being_opened() {
+    let disk = Disk::new();
+    let (good, bad) = (bytes(1, 100), bytes(2, 100));
+    for content in [&good, &bad] {
+        keep(&disk.store(1 << 20), content).unwrap();
+    }
+    // A folder in place of a file: reading it is an error, as that of a bad sector is, and so is removing it.
+    let record = disk.0.path().join("records").join(digest(&bad).file_name());
+    std::fs::remove_file(&record).unwrap();
+    std::fs::create_dir(&record).unwrap();
+    for stray in ["whole/folder", "partial/folder"] {
+        std::fs::create_dir(disk.0.path().join(stray)).unwrap();
+    }
+    // No state file has such a name.
+    for stray in ["whole/x~", "whole/.nfs0001", "partial/x~"] {
+        std::fs::write(disk.0.path().join(stray), "stray").unwrap();
+    }
+    let store = disk.store(1 << 20);
+    assert!(store.find(&digest(&good)).unwrap().is_some());
+    assert!(store.find(&digest(&bad)).unwrap().is_none(), "it can be fetched again");
+    assert_eq!((disk.files("whole"), disk.files("partial")), (2, 1), "only the folders stay");
+}
+
+#[test]
 fn the_same_content_twice_is_one_file() {
     let disk = Disk::new();
     let store = disk.store(1 << 20);
@@ -252,11 +276,11 @@ fn the_same_content_twice_is_one_file() {
 
 #[test]
 fn a_full_disk_is_an_error_and_leaves_the_store_whole() {
-    // A disk of 2 MiB needs a mount; without the right to make one this says so and stops.
+    // A disk of 3 MiB needs a mount; without the right to make one this says so and stops.
     let disk = Disk::new();
     let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).status();
     let path = disk.0.path().to_str().unwrap();
-    if !mount(&["-t", "tmpfs", "-o", "size=2m", "tmpfs", path]).is_ok_and(|status| status.success()) {
+    if !mount(&["-t", "tmpfs", "-o", "size=3m", "tmpfs", path]).is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: a_full_disk_is_an_error_and_leaves_the_store_whole needs the right to mount");
         return;
     }
@@ -277,7 +301,22 @@ fn a_full_disk_is_an_error_and_leaves_the_store_whole() {
         assert!(matches!(error, ArtifactError::NoRoom { .. }), "{error}");
         drop(partial);
         drop(held);
-        disk.store(1 << 30).find(&digest(&bytes(2, 500_000))).unwrap().unwrap();
+        let state = StateDir::new(Dir::open_ambient_dir(path, ambient_authority()).unwrap());
+        state.write("state", &"x".repeat(500_000)).unwrap();
+        let store = disk.store(1 << 30);
+        store.find(&digest(&bytes(2, 500_000))).unwrap().unwrap();
+        // Others have filled it: what nobody holds makes way, and no more of it than must.
+        let room = disk::available(&store.0.partial).unwrap();
+        store.make_room(room).unwrap();
+        assert!(disk.files("partial") + disk.files("whole") > 0, "there was room");
+        store.make_room(room + 1).unwrap();
+        assert_eq!(
+            (disk.files("partial"), disk.files("whole")),
+            (1, 0),
+            "a whole one goes before a beginning"
+        );
+        store.make_room(1 << 30).unwrap();
+        assert_eq!((disk.files("partial"), disk.files("whole"), store.usage()), (0, 0, 0));
     });
     let _ = std::process::Command::new("umount").arg(path).status();
     result.unwrap();

@@ -29,7 +29,7 @@ const PHASE: &str = "downloading";
 impl download::Host for Context {
     async fn fetch(&mut self, request: Request) -> wasmtime::Result<Result<Resource<Artifact>, Error>> {
         self.entered("download.fetch");
-        let checked = match self.may_fetch().and_then(|()| self.checked(request)) {
+        let checked = match self.may_fetch().await.and_then(|()| self.checked(request)) {
             Ok(request) => self.signed(request).await,
             Err(error) => Err(error),
         };

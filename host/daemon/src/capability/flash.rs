@@ -130,7 +130,7 @@ impl Context {
         let holder = self.holder()?;
         let digest: Digest =
             digest.parse().map_err(|error: DigestError| Error::InvalidDigest(error.to_string()))?;
-        self.may_stage()?;
+        self.may_stage().await?;
         let assurance = self.assurance(&slot, &digest).await?;
         let wanted = digest.clone();
         let staging = self.with_flash(move |flash| flash.stage(&slot, &wanted, &holder, assurance)).await?;
@@ -141,7 +141,7 @@ impl Context {
 
     async fn receive_image(&mut self, staging: OpenStaging, source: OpenSource) -> Result<u64, ReceiveError> {
         self.holder().map_err(ReceiveError::Flash)?;
-        self.may_fetch().map_err(ReceiveError::Download)?;
+        self.may_fetch().await.map_err(ReceiveError::Download)?;
         let image = source.image_for(&staging.digest);
         let other = || ReceiveError::Flash(Error::DigestMismatch(source.digest().to_string()));
         let image = image.ok_or_else(other)?;

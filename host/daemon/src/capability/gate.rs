@@ -16,7 +16,7 @@ use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
 use super::entry::SOON;
 use crate::fetch::FetchError;
 use crate::flash::{Flash, FlashError};
-use crate::gate::{Gate, PluginQuotas, Question};
+use crate::gate::{Gate, PluginQuotas, Question, STATE_ROOM};
 use crate::job::{ActError, JobHandle};
 use crate::trust::Target;
 
@@ -104,9 +104,9 @@ impl Context {
 
     /// Whether a fetch may begin: no cancel, room to write down what becomes of it, no cap, quota
     /// or window against it.
-    pub(super) fn may_fetch(&self) -> Result<(), download::Error> {
+    pub(super) async fn may_fetch(&mut self) -> Result<(), download::Error> {
         self.not_cancelled().map_err(|error| download::Error::Denied(error.to_string()))?;
-        self.has_room().map_err(download::Error::Io)?;
+        self.has_room().await.map_err(download::Error::Io)?;
         let put_off = self.services.gate.put_off_fetch();
         match put_off.or_else(|| self.tenant.quotas().fetched.reached()) {
             None => Ok(()),
@@ -115,14 +115,23 @@ impl Context {
     }
 
     /// Whether a slot may be opened: no cancel, and room to write down what becomes of it.
-    pub(super) fn may_stage(&self) -> Result<(), flash::Error> {
+    pub(super) async fn may_stage(&mut self) -> Result<(), flash::Error> {
         self.not_cancelled().map_err(denied)?;
-        self.has_room().map_err(flash::Error::Io)
+        self.has_room().await.map_err(flash::Error::Io)
     }
 
-    /// Room to write down what becomes of an update. It passes: the disk of the state is nobody's image's.
-    fn has_room(&self) -> Result<(), String> {
-        self.services.gate.room().inspect_err(|error| tracing::error!(error, "no update is let in"))
+    /// Room to write down what becomes of an update, for which downloads that nobody holds make way. It passes: the disk
+    /// of the state is nobody's image's.
+    async fn has_room(&mut self) -> Result<(), String> {
+        let gate = self.services.gate.clone();
+        if gate.room().is_err() {
+            let fetcher = self.services.fetcher.clone();
+            match self.disk().blocking(SOON, move || fetcher.make_room(STATE_ROOM)).await? {
+                Ok(()) => {}
+                Err(error) => tracing::error!(%error, "downloads cannot be removed"),
+            }
+        }
+        gate.room().inspect_err(|error| tracing::error!(error, "no update is let in"))
     }
 
     /// Checks a signed image against the minimum version of its name. The text names both.

@@ -24,7 +24,7 @@ use crate::disk::{Folder, Open, blocking};
 use crate::flash::Flash;
 use crate::job::Restart;
 use crate::plugin::Witness;
-use crate::state::{StateDir, StateError};
+use crate::state::StateDir;
 
 /// The file of the count.
 const FILE: &str = "starts";
@@ -54,13 +54,20 @@ pub struct SafeMode {
 
 impl SafeMode {
     /// Counts this start, durably, and decides what it may do. `inside` is a directory of its own.
+    ///
+    /// A disk that refuses (a full one above all) ends nothing: a start that is not counted is less harm than none, since
+    /// the hub is how somebody learns of that disk.
     pub fn begin(
         settings: SafeModeSettings,
         state: StateDir,
         inside: Arc<dyn Folder>,
         boot_id: &str,
-    ) -> Result<SafeMode, StateError> {
-        let known = state.read::<Record>(FILE)?.filter(|record| record.boot_id == boot_id);
+    ) -> SafeMode {
+        let known = state.read::<Record>(FILE).unwrap_or_else(|error| {
+            tracing::error!(%error, "how often the host was started is not known");
+            None
+        });
+        let known = known.filter(|record| record.boot_id == boot_id);
         let mut record = known.unwrap_or_else(|| Record { boot_id: boot_id.to_owned(), ..Record::default() });
         let called = Inside::clear(inside.as_ref());
         record.starts = record.starts.saturating_add(1);
@@ -77,7 +84,9 @@ impl SafeMode {
             record.suspects.remove(&plugin);
             record.without.insert(plugin);
         }
-        state.write(FILE, &record)?;
+        if let Err(error) = state.write(FILE, &record) {
+            tracing::error!(%error, "this start of the host is not counted");
+        }
         let reason = (record.starts > settings.starts).then(|| {
             format!("the host was started {} times without staying up", record.starts.saturating_sub(1))
         });
@@ -85,7 +94,7 @@ impl SafeMode {
             tracing::error!(reason, "safe mode: no plugin is mounted and jobs wait");
         }
         let witness = Arc::new(Inside { folder: inside, calls: Mutex::default() });
-        Ok(SafeMode { settings, state, record: Mutex::new(record), witness, reason })
+        SafeMode { settings, state, record: Mutex::new(record), witness, reason }
     }
 
     /// Why the host is in safe mode; `None` where it is not.
@@ -237,7 +246,6 @@ mod tests {
             let settings =
                 SafeModeSettings { starts: 5, stable_after: Duration::ZERO, retry_after: Duration::ZERO };
             SafeMode::begin(settings, StateDir::new(open("state")), Arc::new(open("inside")), boot_id)
-                .unwrap()
         }
     }
 
@@ -281,6 +289,16 @@ mod tests {
         safe.watch().await;
         assert_eq!(device.start("one").reason(), None, "on probation");
         assert!(device.start("one").reason().is_some(), "it died");
+    }
+
+    #[test]
+    fn a_disk_that_refuses_keeps_no_host_from_starting() {
+        let device = Device::new();
+        // A folder in place of the file can be neither read nor written.
+        std::fs::create_dir_all(device.0.path().join("state").join(FILE)).unwrap();
+        for _ in 1..=9 {
+            assert_eq!(device.start("one").reason(), None, "what is not counted is not held against it");
+        }
     }
 
     #[test]

@@ -35,7 +35,7 @@ use crate::hub::{self, Assignment, Hub, HubSettings, Transport};
 use crate::job::{JobSettings, Jobs, NoSlots, Restart, Slots};
 use crate::plugin::{Compile, Engine, EngineSettings};
 use crate::receive::{ReceiveSettings, Receiver, Web};
-use crate::state::StateDir;
+use crate::state::{STATE_ROOM, StateDir};
 use crate::swap::{Factory, LeftOut, Plugins, SwapSettings};
 use crate::trust::{OpenDirectory, Repositories, TrustSettings};
 
@@ -75,7 +75,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let state = StateDir::new(dirs.state.try_clone().map_err(unreachable)?);
     // Before anything that could end the process: it is counted, too.
     let inside = Arc::new(directory("inside")?);
-    let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id)?;
+    let safe_mode = SafeMode::begin(config.safe_mode, state.subdirectory("life")?, inside, &config.boot_id);
     let safe_mode = Arc::new(safe_mode);
     let shutdown = CancellationToken::new();
     let source = Source::open(&mut config.hub, state.subdirectory("provisioning")?)?;
@@ -134,6 +134,10 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     let fetch = fetch_settings(&config.download, reach);
     let roots = config.download.roots;
     let artifacts = ArtifactStore::open(directory("artifacts")?, config.download.limit)?;
+    // Also where an earlier version has filled the disk: else no order could be written down that would make room.
+    if let Err(error) = artifacts.make_room(STATE_ROOM) {
+        tracing::error!(%error, "downloads cannot be removed to make room for the state");
+    }
     let services = Arc::new(Services {
         gate: gate.clone(),
         web: Web::new(Arc::clone(&roots), &fetch, Scheme::Https)?,

@@ -2,7 +2,12 @@
 //!
 //! All are Linux's; each says what it does where a file system cannot do it.
 
-use std::{fs::File, io, num::NonZeroU64, os::fd::AsFd};
+use std::{
+    fs::File,
+    io,
+    num::NonZeroU64,
+    os::{fd::AsFd, unix::fs::MetadataExt},
+};
 
 use cap_std::fs::Dir;
 use rustix::{
@@ -94,6 +99,11 @@ pub fn touch(file: &File) {
 /// Whether an error says that there is no room: a full disk, or a full quota.
 pub fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Bytes of the disk that a file has, those set aside for it too; none where it cannot be told.
+pub fn allocated(file: &File) -> u64 {
+    file.metadata().map_or(0, |metadata| metadata.blocks().saturating_mul(512))
 }
 
 /// Bytes that are still free on the disk of a directory, for a process without privileges. An error says nothing of them.

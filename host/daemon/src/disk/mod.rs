@@ -18,13 +18,15 @@ mod buffer;
 mod calls;
 mod device;
 mod real;
+#[cfg(test)]
+pub(crate) mod refusing;
 
 use std::{fmt::Debug, io, sync::Arc};
 
 pub use blocking::{Blocking, blocking};
 pub use buffer::Buffer;
 pub use calls::{
-    available, extend, forget_cached, is_full, preallocate, read_ahead, set_mode, subdirectory,
+    allocated, available, extend, forget_cached, is_full, preallocate, read_ahead, set_mode, subdirectory,
     sync_directory, touch, write_back_early,
 };
 pub use device::Device;

@@ -30,7 +30,7 @@ use prometheus_client::metrics::counter::Counter;
 use rustls::RootCertStore;
 use url::Url;
 
-use crate::artifact::{Artifact, ArtifactStore, Key, Vouched};
+use crate::artifact::{Artifact, ArtifactError, ArtifactStore, Key, Vouched};
 use client::Client;
 
 pub use error::FetchError;
@@ -104,6 +104,12 @@ impl Fetcher {
     /// The same fetcher; this says how many bytes may come.
     pub fn metered(&self, meter: Arc<dyn Meter>) -> Self {
         Self { meter: Some(meter), ..self.clone() }
+    }
+
+    /// Removes what was fetched and nobody holds until so many bytes are free on the disk, or nothing is left to remove.
+    /// Blocks on the disk.
+    pub fn make_room(&self, bytes: u64) -> Result<(), ArtifactError> {
+        self.store.make_room(bytes)
     }
 
     /// Fetches a file; at once, if one with the digest asked for is here.
@@ -199,7 +205,7 @@ impl Fetcher {
                 Claimed::Partial(partial) => *partial,
             };
             if let Some(size) = request.size {
-                self.store.check_room(size.saturating_sub(partial.position()))?;
+                self.store.check_room(partial.missing(size))?;
             }
             let mut fetch = attempt::Fetch::new(self, request, vouched, allow, progress, partial.position());
             match fetch.run(partial).await {

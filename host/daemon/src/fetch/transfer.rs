@@ -53,7 +53,8 @@ pub(super) struct Pace<'a> {
     pub(super) told: &'a mut Option<Instant>,
 }
 
-/// Receives a body into the partial file. Whatever the end, what was received is durable when it returns.
+/// Receives a body into the partial file. Whatever the end, what was received is durable when it returns; but where there
+/// was no room for all of it, nothing of it is left.
 pub(super) async fn receive(
     mut response: Response,
     partial: Partial,
@@ -120,8 +121,8 @@ impl Pieces {
 
 struct WriterGone;
 
-/// A thread that writes what is sent to it, and makes it durable once nothing more comes. It outlives a fetch that
-/// is dropped, and gives the file's claim back when it is done.
+/// A thread that writes what is sent to it, and makes it durable once nothing more comes; where there is no room for it,
+/// throws it away. It outlives a fetch that is dropped, and gives the file's claim back when it is done.
 fn write_beside(mut partial: Partial) -> (Pieces, Writer) {
     let (sender, mut queue) = mpsc::channel::<(Bytes, OwnedSemaphorePermit)>(QUEUE);
     let writer = tokio::task::spawn_blocking(move || {
@@ -142,8 +143,12 @@ fn write_beside(mut partial: Partial) -> (Pieces, Writer) {
             }
         }
         drop(queue);
-        let paused = partial.pause();
-        (partial, written.and(paused))
+        // What there is no room for cannot become whole, and what has come of it only takes the room of others.
+        let kept = match written {
+            Err(ArtifactError::NoRoom { .. }) => partial.restart(),
+            _ => partial.pause(),
+        };
+        (partial, written.and(kept))
     });
     (Pieces { queue: sender, room: Arc::new(Semaphore::new(WAITING as usize)) }, writer)
 }

@@ -30,6 +30,7 @@ use hotshoe_core::policy::{Allowed, Policy};
 
 use crate::fetch::Clock;
 use crate::flash::Flash;
+pub use crate::state::STATE_ROOM;
 use crate::state::{StateDir, StateError};
 
 use check::Checker;
@@ -39,9 +40,6 @@ use quota::Quotas;
 pub use quota::{Count, PluginQuotas};
 pub use source::Metered;
 pub use traffic::Traffic;
-
-/// Bytes that must be free for records, journals and the twin before an update is let in.
-pub const STATE_ROOM: u64 = 512 * 1024;
 
 /// How many bytes are free on the disk of the state directory.
 pub type Room = Arc<dyn Fn() -> io::Result<u64> + Send + Sync>;

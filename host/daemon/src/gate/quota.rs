@@ -98,11 +98,16 @@ impl Quotas {
     /// Takes out what is older than a day, after which nothing is left of it.
     fn sweep(&self, state: &StateDir) -> Result<(), StateError> {
         let Some(now) = self.now.get() else { return Ok(()) };
+        // More than a quota is never kept but for a piece, which two days forgive.
+        let is_over = |kept: Kept| kept.at.is_some_and(|at| now.saturating_sub(at) > 2 * 24 * 3600);
         for name in state.names()? {
-            let kept = state.read::<Kept>(&name)?;
-            // More than a quota is never kept but for a piece, which two days forgive.
-            if kept.and_then(|kept| kept.at).is_some_and(|at| now.saturating_sub(at) > 2 * 24 * 3600) {
-                state.remove(&name)?;
+            let swept = state.read::<Kept>(&name).and_then(|kept| match kept.is_some_and(is_over) {
+                true => state.remove(&name),
+                false => Ok(()),
+            });
+            // It takes little room, and whose it is may be gone for long.
+            if let Err(error) = swept {
+                tracing::error!(%error, file = name, "what a plugin has used before is not known; it stays");
             }
         }
         Ok(())
@@ -162,7 +167,8 @@ impl Count {
         state: StateDir,
         now: Now,
     ) -> Result<Count, StateError> {
-        let name = plugin.to_string();
+        // Some names with dots in them, `acme.new` for one, are no state file's. No plugin's has an underscore.
+        let name = plugin.as_str().replace('.', "_");
         let kept = state.read::<Kept>(&name)?.unwrap_or_default();
         let opened = Instant::now();
         let level = Level { used: Used::of(quota, kept), seen: opened, opened, before: kept.at };
@@ -279,6 +285,7 @@ mod tests {
     use hotshoe_core::policy;
 
     use super::*;
+    use crate::disk::refusing::{Refusals, Refusing};
 
     const NOW: u64 = 1_795_392_000;
     const DAY: u64 = 24 * 3600;
@@ -316,6 +323,16 @@ mod tests {
     }
 
     #[test]
+    fn whatever_a_plugin_is_called_its_bytes_are_counted() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["acme.new", "a.corrupt-1", "a-b", "a.b"] {
+            let count = quotas(&place, NOW).of(&name.parse().unwrap(), None).unwrap();
+            assert_eq!(count.flashed.used(), 0, "{name}");
+            count.flashed.take(KIB).unwrap();
+        }
+    }
+
+    #[test]
     fn a_clock_that_is_not_set_gives_nothing_back_until_it_is() {
         let place = tempfile::tempdir().unwrap();
         use_up(&of(&quotas(&place, NOW)).flashed);
@@ -340,6 +357,18 @@ mod tests {
         assert_eq!(files(), 1);
         quotas(&place, NOW + 3 * DAY);
         assert_eq!(files(), 0);
+    }
+
+    #[test]
+    fn a_count_that_cannot_be_read_does_not_keep_the_host_down() {
+        let place = tempfile::tempdir().unwrap();
+        use_up(&of(&quotas(&place, NOW)).flashed);
+        let refusals = Arc::<Refusals>::default();
+        refusals.make_unreadable("acme_pump");
+        let dir = Dir::open_ambient_dir(place.path(), ambient_authority()).unwrap();
+        let state = StateDir::new(Refusing::new(dir, Arc::clone(&refusals)));
+        Quotas::open(4096, Arc::new(|| NOW + 3 * DAY), 1000, &state).unwrap();
+        assert!(place.path().join("flashed/acme_pump").exists());
     }
 
     #[test]

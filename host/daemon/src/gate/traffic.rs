@@ -38,7 +38,8 @@ struct Inner {
 struct Counted {
     /// What came.
     ledger: Ledger,
-    /// How many bytes more may come before the disk is written again.
+    /// How many bytes more may come before the disk is written again. None while it is being written: what it says then
+    /// was counted before.
     ahead: u64,
 }
 
@@ -68,19 +69,37 @@ impl Traffic {
         ledger
     }
 
+    /// Counts bytes as come if the disk says already that they have; how much room is left after them.
+    fn take(&self, bytes: u64) -> Option<u64> {
+        self.ledger();
+        let mut counted = self.0.counted();
+        counted.ahead = counted.ahead.checked_sub(bytes)?;
+        counted.ledger = counted.ledger.with(bytes);
+        Some(self.0.policy.room(&counted.ledger))
+    }
+
     async fn write_ahead(&self, bytes: u64) -> Result<(), String> {
         let _alone = self.0.writing.lock().await;
-        let ledger = self.ledger();
-        if self.0.counted().ahead >= bytes {
-            return Ok(());
-        }
+        self.ledger();
+        let ledger = {
+            let mut counted = self.0.counted();
+            if counted.ahead >= bytes {
+                return Ok(());
+            }
+            counted.ahead = 0;
+            counted.ledger
+        };
         let least = self.0.policy.cap.iter().map(|cap| cap.bytes / 100).min().unwrap_or(STEP);
         let step = least.clamp(LEAST_STEP, STEP).max(bytes);
         let (state, stored) = (self.0.state.clone(), ledger.with(step));
         let written = blocking(move || state.write(FILE, &stored)).await;
         match written {
             Ok(Ok(())) => {
-                self.0.counted().ahead = step;
+                let mut counted = self.0.counted();
+                // Else another day has begun, of which the disk says nothing.
+                if counted.ledger == ledger {
+                    counted.ahead = step;
+                }
                 Ok(())
             }
             Ok(Err(error)) => Err(format!("the bytes of a metered link were not counted: {error}")),
@@ -95,15 +114,11 @@ impl Meter for Traffic {
             if !self.0.policy.is_capped() {
                 return Ok(());
             }
-            self.ledger();
-            if self.0.counted().ahead < bytes {
-                self.write_ahead(bytes).await?;
-            }
-            let room = {
-                let mut counted = self.0.counted();
-                counted.ahead = counted.ahead.saturating_sub(bytes);
-                counted.ledger = counted.ledger.with(bytes);
-                self.0.policy.room(&counted.ledger)
+            let room = loop {
+                match self.take(bytes) {
+                    Some(room) => break room,
+                    None => self.write_ahead(bytes).await?,
+                }
             };
             if room == 0 {
                 Err("the download cap of the device's policy is reached".to_owned())
@@ -152,6 +167,24 @@ mod tests {
         assert!(again.count(6 << 20).await.is_err(), "the cap is reached");
         drop(again);
         assert_eq!(policy.room(&opened(&place, tomorrow).ledger()), 10 << 20);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_comes_while_the_disk_is_written_is_not_left_out() {
+        let place = tempfile::tempdir().unwrap();
+        let today = 1_795_392_000;
+        let policy = policy::parse("[download]\ncap = \"10MiB/day\"").unwrap().download;
+        let traffic = opened(&place, today);
+        // A hundredth of the cap is written ahead, and nearly all of it has come.
+        traffic.count(100_000).await.unwrap();
+        let (one, other) = tokio::join!(traffic.count(50_000), traffic.count(4_000));
+        one.unwrap();
+        other.unwrap();
+        for _ in 0..200 {
+            traffic.count(1_000).await.unwrap();
+            let kept = policy.room(&opened(&place, today).ledger());
+            assert!(kept <= policy.room(&traffic.ledger()), "after a power cut more may come than now");
+        }
     }
 
     #[tokio::test]

@@ -80,7 +80,12 @@ impl Seat {
 
     /// What the machine says.
     pub(super) fn decide(&self, job: Job, event: Event) -> (Job, Vec<Effect>) {
-        step(job, event, self.jobs.moment(), &self.jobs.settings.machine)
+        let had_ended = job.has_ended();
+        let (mut job, effects) = step(job, event, self.jobs.moment(), &self.jobs.settings.machine);
+        if job.has_ended() && !had_ended {
+            job.ended_as = self.jobs.next_end();
+        }
+        (job, effects)
     }
 
     /// Makes it so, here and for those who look.

@@ -170,7 +170,7 @@ impl Jobs {
 
     /// Takes up the jobs of earlier lives of the process.
     pub async fn resume(&self) -> Result<(), JobsError> {
-        let jobs = self.0.files.load().await?;
+        let jobs = self.0.files.load(&self.0.settings.pause).await?;
         let is_noted = |slot: &str| jobs.iter().any(|job| job.armed.as_deref() == Some(slot));
         if let Err(error) = self.0.give_up_unknown(is_noted).await {
             unsettled(&error);
@@ -224,8 +224,7 @@ impl Jobs {
                 Ok(()) => Ok(Accepted { seat: Seat::new(job, shared) }),
                 Err(error) => {
                     tracing::error!(%error, job = %job.id, "a job was refused");
-                    let _ = shared.files.remove(&job.id).await;
-                    shared.forget(&job.id);
+                    shared.take_back(job.id).await;
                     Err(Refusal::Rejected(Rejection::Other(format!("the job was not stored: {error}"))))
                 }
             }
@@ -308,6 +307,12 @@ impl Shared {
         lock(&self.seats).insert(seat.id.clone(), Arc::downgrade(seat));
     }
 
+    /// What the next job that ends is counted as. The last one is always among those that are kept.
+    pub(super) fn next_end(&self) -> u64 {
+        let last = lock(&self.seen).values().map(|job| job.ended_as).max().unwrap_or_default();
+        last.saturating_add(1)
+    }
+
     pub(super) fn look(&self, id: &JobId) -> Option<Job> {
         lock(&self.seen).get(id).cloned()
     }
@@ -315,6 +320,31 @@ impl Shared {
     fn forget(&self, id: &JobId) {
         lock(&self.seats).remove(id);
         lock(&self.seen).remove(id);
+    }
+
+    /// Removes what the disk may have of a job that was refused, and frees its lane. Where the disk refuses that as well the
+    /// lane stays taken until it does not: the next process would run the job.
+    async fn take_back(self: &Arc<Self>, id: JobId) {
+        let Err(error) = self.files.remove(&id).await else { return self.forget(&id) };
+        tracing::error!(%error, job = %id, "what was stored of a refused job was not removed; trying again");
+        let shared = Arc::clone(self);
+        self.spawn(async move {
+            let mut failures = 0_u32;
+            loop {
+                failures = failures.saturating_add(1);
+                let pause = shared.settings.machine.backoff.pause(failures, shared.moment().random);
+                tokio::select! {
+                    () = (shared.settings.pause)(pause) => {}
+                    () = shared.draining.cancelled() => return,
+                }
+                match shared.files.remove(&id).await {
+                    Ok(()) => return shared.forget(&id),
+                    Err(error) => {
+                        tracing::error!(%error, job = %id, "a refused job was not removed; trying again")
+                    }
+                }
+            }
+        });
     }
 
     /// Takes the lane: from here on no other job gets it.
@@ -347,6 +377,7 @@ impl Shared {
             armed: None,
             over: None,
             postponed: 0,
+            ended_as: 0,
             state: State::Accepted,
         };
         seen.insert(job.id.clone(), job.clone());

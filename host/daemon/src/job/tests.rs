@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -14,6 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::disk::refusing::{Refusals, Refusing};
 use crate::hub::Outbox;
 use crate::state::StateDir;
 
@@ -45,6 +47,10 @@ impl Guest for Scripted {
 /// A device's disk, and what restarts it.
 struct Disk {
     directory: tempfile::TempDir,
+    /// What the clock on the wall says.
+    now: Arc<AtomicU64>,
+    /// What the directory of the jobs refuses.
+    refusals: Arc<Refusals>,
 }
 
 /// One life of the process.
@@ -57,12 +63,22 @@ struct Life {
 
 impl Disk {
     fn new() -> Disk {
-        Disk { directory: tempfile::tempdir().unwrap() }
+        Disk {
+            directory: tempfile::tempdir().unwrap(),
+            now: Arc::new(1_800_000_000_000.into()),
+            refusals: Arc::default(),
+        }
     }
 
     fn state(&self, name: &str) -> StateDir {
         let dir = Dir::open_ambient_dir(self.directory.path(), ambient_authority()).unwrap();
         StateDir::new(dir).subdirectory(name).unwrap()
+    }
+
+    /// Where the process keeps its jobs.
+    fn jobs(&self) -> StateDir {
+        let dir = Dir::open_ambient_dir(self.directory.path(), ambient_authority()).unwrap();
+        StateDir::new(Refusing::new(dir, Arc::clone(&self.refusals))).subdirectory("jobs").unwrap()
     }
 
     fn restarted(&self) -> std::path::PathBuf {
@@ -86,7 +102,8 @@ impl Disk {
     fn start_with(&self, boot_id: &str, script: Option<fn(JobRun) -> Ending>, restart: Vec<String>) -> Life {
         let runtime = Runtime::new().unwrap();
         let (told, runs) = mpsc::unbounded_channel();
-        let clock: Clock = Arc::new(|| 1_800_000_000_000);
+        let now = Arc::clone(&self.now);
+        let clock: Clock = Arc::new(move || now.load(Ordering::Relaxed));
         let mut settings = JobSettings::new(boot_id.into(), RestartCommand::new(restart, &[]), clock);
         settings.flush = Duration::from_millis(1);
         settings.grace = Duration::from_secs(2);
@@ -94,7 +111,7 @@ impl Disk {
         settings.machine.shortest_pause = Duration::from_millis(1);
         let (jobs, outbox) = runtime.block_on(async {
             let outbox = Outbox::open(self.state("hub")).unwrap();
-            let jobs = Jobs::new(settings, self.state("jobs"), outbox.clone(), Arc::new(NoSlots));
+            let jobs = Jobs::new(settings, self.jobs(), outbox.clone(), Arc::new(NoSlots));
             if let Some(script) = script {
                 jobs.mount(mounted(told, script));
             }
@@ -354,6 +371,40 @@ fn a_disk_that_refuses_means_no_job_and_a_free_lane() {
 }
 
 #[test]
+fn a_job_that_was_refused_is_not_run_by_the_next_life_either() {
+    let disk = Disk::new();
+    let mut life = disk.start("one", done);
+    // The job is in its place before the sync fails, and does not go away at once.
+    disk.refusals.syncs.store(1, Ordering::Relaxed);
+    disk.refusals.removals.store(3, Ordering::Relaxed);
+    let refusal = life.accept(Some("firmware")).err().unwrap();
+    assert_eq!(refusal.response().status, 500, "{refusal}");
+    life.until(|jobs| jobs.is_empty());
+    assert_eq!(disk.stored(), Vec::<Value>::new());
+    life.accept(Some("firmware")).unwrap().start();
+    life.run();
+    life.until(all_are("done"));
+    life.kill();
+}
+
+#[test]
+fn a_job_that_cannot_be_read_keeps_no_other_from_going_on() {
+    let disk = Disk::new();
+    let life = disk.start("one", forever);
+    let first = life.accept(None).unwrap();
+    let second = life.accept(None).unwrap();
+    let ids = (first.id().clone(), second.id().clone());
+    life.kill();
+    disk.refusals.make_unreadable(ids.0.as_str());
+    let mut life = disk.start("one", done);
+    assert_eq!(life.run().id, ids.1);
+    let jobs = life.until(all_are("done"));
+    assert_eq!(jobs.len(), 1);
+    assert!(disk.directory.path().join("jobs").join(ids.0.as_str()).exists(), "it is left alone");
+    life.kill();
+}
+
+#[test]
 fn the_last_sixteen_ended_jobs_are_kept() {
     let disk = Disk::new();
     let mut life = disk.start("one", done);
@@ -364,6 +415,29 @@ fn the_last_sixteen_ended_jobs_are_kept() {
     }
     life.until(|jobs| jobs.len() == 16);
     assert_eq!(disk.stored().len(), 16);
+    life.kill();
+}
+
+#[test]
+fn the_last_to_fail_is_the_last_whatever_the_clock_says() {
+    fn fails(_: JobRun) -> Ending {
+        ends(RunEnd::Permanent("no".into()))
+    }
+    let disk = Disk::new();
+    let life = disk.start("one", fails);
+    (0..16).for_each(|_| life.accept(None).unwrap().start());
+    life.until(|jobs| jobs.len() == 16 && all_are("failed")(jobs));
+    life.kill();
+    // The device restarts, and nobody has told it the time yet.
+    disk.now.store(10_000, Ordering::Relaxed);
+    let life = disk.start("two", fails);
+    let last = life.accept(None).unwrap();
+    let id = last.id().clone();
+    last.start();
+    let jobs = life.until(|jobs| jobs.len() == 16 && all_are("failed")(jobs));
+    assert!(jobs.iter().any(|job| job.id == id), "the oldest is forgotten, not the last");
+    life.runtime.block_on(life.jobs.tidy());
+    assert_eq!(life.outbox.reported()["hotshoe"]["lastFailure"]["job"], json!(id));
     life.kill();
 }
 

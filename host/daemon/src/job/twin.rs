@@ -25,14 +25,14 @@ pub(super) fn progress(job: &Job, progress: &Progress) -> Value {
 pub(super) fn ended(job: &Job) -> Option<Value> {
     let State::Ended { .. } = &job.state else { return None };
     let mut patch = jobs(&job.id, Value::Null);
-    if let (Some(Value::Object(host)), Some((name, _, told))) = (patch.get_mut("hotshoe"), last(job)) {
+    if let (Some(Value::Object(host)), Some((name, told))) = (patch.get_mut("hotshoe"), last(job)) {
         host.insert(name.to_owned(), told);
     }
     Some(patch)
 }
 
-/// What stays in the twin of a job that did not end well: under which name, since when, and what.
-fn last(job: &Job) -> Option<(&'static str, u64, Value)> {
+/// What stays in the twin of a job that did not end well: under which name, and what.
+fn last(job: &Job) -> Option<(&'static str, Value)> {
     let State::Ended { outcome, at } = &job.state else { return None };
     let (name, reason) = match outcome {
         Ended::Failed(why) => ("lastFailure", Some(why.as_str())),
@@ -43,7 +43,7 @@ fn last(job: &Job) -> Option<(&'static str, u64, Value)> {
         "job": job.id, "plugin": job.plugin, "kind": job.kind, "at": whole(*at),
         "reason": reason.map(|reason| shortened(reason, 512)),
     });
-    Some((name, *at, told))
+    Some((name, told))
 }
 
 /// The durable patch for what the twin does not know yet: it shows jobs that are over, or not how the last of them
@@ -57,9 +57,9 @@ pub(super) fn overdue<'a>(reported: &Value, jobs: impl Iterator<Item = &'a Job> 
         .filter(|(id, _)| !live.contains(id.as_str()))
         .map(|(id, _)| (id.clone(), Value::Null))
         .collect();
-    let mut ends: Vec<_> = jobs.filter_map(last).collect();
-    ends.sort_by_key(|(_, at, _)| *at);
-    let ends: BTreeMap<&str, Value> = ends.into_iter().map(|(name, _, told)| (name, told)).collect();
+    let mut ended: Vec<&Job> = jobs.filter(|job| job.has_ended()).collect();
+    ended.sort_by_key(|job| job.end());
+    let ends: BTreeMap<&str, Value> = ended.into_iter().filter_map(last).collect();
     let mut patch = Map::new();
     if !over.is_empty() {
         patch.insert("jobs".to_owned(), Value::Object(over));

@@ -37,18 +37,20 @@ pub(super) struct Plan {
     at: usize,
     /// Who got which chunk wrong.
     blame: BTreeMap<u64, Vec<usize>>,
+    /// The chunks that somebody got wrong.
+    blamed: Runs,
     gap: u64,
 }
 
 impl Plan {
     pub(super) fn new(sources: usize, gap: u64) -> Self {
-        Self { lost: vec![false; sources], at: 0, blame: BTreeMap::new(), gap }
+        Self { lost: vec![false; sources], at: 0, blame: BTreeMap::new(), blamed: Runs::new(), gap }
     }
 
     pub(super) fn next(&self, missing: &Runs) -> Result<Option<Ask>, Hopeless> {
         let Some(first) = missing.iter().next() else { return Ok(None) };
         let mut unblamed = missing.clone();
-        self.blame.keys().for_each(|chunk| unblamed.remove(&(*chunk..chunk.saturating_add(1))));
+        unblamed.subtract(&self.blamed);
         if let Some(run) = unblamed.merged(self.gap).iter().next() {
             return Ok(Some(Ask {
                 source: self.preferred().next().ok_or(Hopeless::Sources)?,
@@ -83,6 +85,7 @@ impl Plan {
 
     pub(super) fn blame(&mut self, source: usize, chunk: u64) {
         self.blame.entry(chunk).or_default().push(source);
+        self.blamed.insert(chunk..chunk.saturating_add(1));
     }
 
     /// Nothing more is asked of this one.
@@ -146,6 +149,25 @@ mod tests {
         plan.lose(1);
         assert_eq!(plan.next(&Runs::first(1)), Err(Hopeless::Sources));
         assert_eq!(Plan::new(0, 0).next(&Runs::first(1)), Err(Hopeless::Sources));
+    }
+
+    /// Each request is planned in one walk along what is missing and what was wrong. One walk for each wrong chunk, and
+    /// this takes longer than anybody waits.
+    #[test]
+    fn a_source_that_spoils_every_other_chunk_of_a_large_image_costs_requests_and_no_more() {
+        const CHUNKS: u64 = 64 * 1024;
+        let mut plan = Plan::new(2, 0);
+        let mut missing = Runs::first(CHUNKS);
+        (0..CHUNKS).step_by(2).for_each(|chunk| plan.blame(0, chunk));
+        for right in (1..CHUNKS).step_by(64) {
+            let ask = plan.next(&missing).unwrap().unwrap();
+            assert_eq!((ask.source, ask.run), (0, 1..2), "what nobody got wrong comes first");
+            missing.remove(&(right..right + 1));
+            missing.insert(1..2);
+        }
+        let wrong: Runs = (0..CHUNKS).step_by(2).map(|chunk| chunk..chunk + 1).collect();
+        assert_eq!(plan.next(&wrong), Ok(Some(Ask { source: 1, run: 0..1 })));
+        assert_eq!(wrong.missing(CHUNKS).count(), CHUNKS / 2);
     }
 
     #[test]

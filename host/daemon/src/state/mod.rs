@@ -36,6 +36,9 @@ pub use error::StateError;
 /// Largest state file in bytes: a value that needs more belongs somewhere else.
 pub const FILE_LIMIT: u64 = 16 * 1024 * 1024;
 
+/// Bytes that must be free for records, journals and the twin. Who fills the disk with anything else leaves them.
+pub const STATE_ROOM: u64 = 512 * 1024;
+
 /// Longest name of a state file in bytes.
 pub const NAME_LIMIT: usize = 160;
 
@@ -117,7 +120,10 @@ impl StateDir {
         match self.folder.remove(name) {
             Ok(()) if planted::on(Bug::StateRemovedUnsynced) => Ok(()),
             Ok(()) => self.sync().map_err(io("flush the directory of")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            // Perhaps it is missing because it was removed a moment ago, and the sync after that failed or never came.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.settle_alone().map_err(io("flush the directory of"))
+            }
             Err(error) => Err(io("remove")(error)),
         }
     }
@@ -145,9 +151,17 @@ impl StateDir {
 
     /// Makes the names that an earlier process left durable. Their content is: it was flushed before the rename.
     fn settle(&self) -> io::Result<()> {
+        if self.settled.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        // Else this could hide the failure of a write that goes on beside it.
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        self.settle_alone()
+    }
+
+    /// The same for whoever holds the lock for writing.
+    fn settle_alone(&self) -> io::Result<()> {
         if !self.settled.load(Ordering::Acquire) {
-            // Else this could hide the failure of a write that goes on beside it.
-            let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
             self.folder.sync()?;
             self.settled.store(true, Ordering::Release);
         }

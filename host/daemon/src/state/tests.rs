@@ -2,6 +2,7 @@ use cap_std::{ambient_authority, fs::Dir};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::disk::refusing::{Refusals, Refusing};
 
 fn state() -> (tempfile::TempDir, StateDir) {
     let folder = tempfile::tempdir().unwrap();
@@ -102,6 +103,26 @@ fn a_cut_before_the_rename_leaves_the_old_value() {
     assert_eq!(state.names().unwrap(), ["slot"]);
     state.write("slot", &2).unwrap();
     assert_eq!(files(&folder), ["slot"]);
+}
+
+#[test]
+fn a_removal_is_acknowledged_only_when_it_is_durable() {
+    let (folder, state) = state();
+    state.write("value", &1).unwrap();
+    let dir = Dir::open_ambient_dir(folder.path(), ambient_authority()).unwrap();
+    let refusals = Arc::<Refusals>::default();
+    refusals.syncs.store(2, Ordering::Relaxed);
+    let synced = || refusals.synced.load(Ordering::Relaxed);
+    let state = StateDir::new(Refusing::new(dir, Arc::clone(&refusals)));
+    // The name goes, and the sync fails: until one goes well a power cut may bring the value back.
+    for _ in 0..2 {
+        assert!(matches!(state.remove("value"), Err(StateError::Io { .. })));
+    }
+    assert_eq!(synced(), 0);
+    state.remove("value").unwrap();
+    assert_eq!(synced(), 1);
+    state.remove("value").unwrap();
+    assert_eq!(synced(), 1, "it is known to be gone");
 }
 
 #[test]

@@ -57,7 +57,7 @@ pub(super) fn begin(machine: &Machine, state: &StateDir, boot_id: &str) -> Resul
     let inside = machine.root().folder("inside").map_err(|error| text(&error))?;
     let life = state.subdirectory("life").map_err(|error| text(&error))?;
     let settings = SafeModeSettings { starts: STARTS, stable_after: FOR_EVER, retry_after: FOR_EVER };
-    SafeMode::begin(settings, life, inside, boot_id).map(Some).map_err(|error| text(&error))
+    Ok(Some(SafeMode::begin(settings, life, inside, boot_id)))
 }
 
 /// Whether the host is in safe mode.
