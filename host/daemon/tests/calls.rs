@@ -32,6 +32,31 @@ async fn calls_find_their_answer_or_are_told_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_of_a_plugin_that_hangs_keep_nobody_from_the_others_and_the_host() {
+    let world =
+        World::start(Setting { plugins: vec!["diagnostics", "test-guest"], ..Setting::default() }).await;
+    // It waits for a server that says nothing.
+    world.files.hold_after(0);
+    let order = json!({ "url": world.url("image") });
+    let hanging = (0..40).map(|_| world.hub.try_call_within(60, "device-1", "fetch", &order));
+    let hanging = futures_util::future::join_all(hanging);
+    let others = async {
+        let figure = "hotshoe_hub_calls_total";
+        world
+            .status_when(|status| status["metrics"][figure].as_f64().is_some_and(|calls| calls > 40.0))
+            .await;
+        let (status, _) = world.call("ping", json!(1)).await;
+        assert_eq!(status, 200);
+        world.files.release();
+    };
+    let (ends, ()) = tokio::join!(hanging, others);
+    let statuses: Vec<i64> = ends.into_iter().flatten().map(|(status, _)| status).collect();
+    assert_eq!(statuses.len(), 40, "each was answered");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_tells_what_an_operator_wants_to_know() {
     let world = World::start(Setting::default()).await;
     let status = world.status_when(|status| status["connected"] == true).await;
