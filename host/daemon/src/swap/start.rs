@@ -78,13 +78,13 @@ impl Plugins {
             let made = made.remove(&name);
             if let Some(reason) = left_out.reason(&name) {
                 let file = made.map_or_else(|| PathBuf::from(name.as_str()), |made| made.factory.file);
-                broken.push(Broken { file, reason });
+                broken.push(Broken { name: Some(name), file, reason });
                 continue;
             }
             if let Err(reason) = shared.begin(&seat, made.as_ref(), image_is_whole).await {
                 let file = made.map_or_else(|| PathBuf::from(name.as_str()), |made| made.factory.file);
                 tracing::error!(plugin = %name, reason, "plugin not mounted; the others serve without it");
-                broken.push(Broken { file, reason });
+                broken.push(Broken { name: Some(name), file, reason });
             }
         }
         shared.mount();
