@@ -32,6 +32,31 @@ async fn calls_find_their_answer_or_are_told_why_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_of_a_plugin_that_hangs_keep_nobody_from_the_others_and_the_host() {
+    let world =
+        World::start(Setting { plugins: vec!["diagnostics", "test-guest"], ..Setting::default() }).await;
+    // It waits for a server that says nothing.
+    world.files.hold_after(0);
+    let order = json!({ "url": world.url("image") });
+    let hanging = (0..40).map(|_| world.hub.try_call_within(60, "device-1", "fetch", &order));
+    let hanging = futures_util::future::join_all(hanging);
+    let others = async {
+        let figure = "hotshoe_hub_calls_total";
+        world
+            .status_when(|status| status["metrics"][figure].as_f64().is_some_and(|calls| calls > 40.0))
+            .await;
+        let (status, _) = world.call("ping", json!(1)).await;
+        assert_eq!(status, 200);
+        world.files.release();
+    };
+    let (ends, ()) = tokio::join!(hanging, others);
+    let statuses: Vec<i64> = ends.into_iter().flatten().map(|(status, _)| status).collect();
+    assert_eq!(statuses.len(), 40, "each was answered");
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(statuses.contains(&200), "{statuses:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn status_tells_what_an_operator_wants_to_know() {
     let world = World::start(Setting::default()).await;
     let status = world.status_when(|status| status["connected"] == true).await;
@@ -97,4 +122,64 @@ async fn desired_properties_are_handed_to_their_plugin_and_acknowledged() {
         .until("what is no object is refused", |reported| reported["test"]["value"] == "no object")
         .await;
     assert_eq!(reported["test"]["ac"], 400, "{reported:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_twin_that_was_made_anew_gets_its_own_acknowledgements() {
+    let world = World::start(Setting { plugins: vec!["test-guest"], ..Setting::default() }).await;
+    let connection = std::fs::read_to_string(world.device.path("connection-string")).unwrap();
+    let key = connection.split("SharedAccessKey=").nth(1).unwrap();
+    let identity = json!({
+        "deviceId": "device-1",
+        "authentication": { "type": "sas", "symmetricKey": { "primaryKey": key, "secondaryKey": key } },
+    });
+    let mut versions = std::collections::BTreeSet::new();
+    // Each twin is changed once, so that all of them have the same version; the last one says what it said before.
+    for (number, rate) in [1, 2, 2].into_iter().enumerate() {
+        if number > 0 {
+            world.link.open(false);
+            world.link.cut();
+            world.hub.ask(reqwest::Method::DELETE, "/devices/device-1", None).await;
+            world.hub.ask(reqwest::Method::PUT, "/devices/device-1", Some(&identity)).await;
+        }
+        let wrong = json!({ "plugins": { "test/misbehaving": {} } });
+        let desired =
+            world.hub.desire("device-1", json!({ "test": { "rate": rate }, "hotshoe": wrong })).await;
+        world.link.open(true);
+        let version = &desired["$version"];
+        world
+            .until("both are acknowledged", |reported| {
+                let entry = &reported["hotshoe"]["plugins"]["test/misbehaving"];
+                reported["test"]["value"] == json!({ "rate": rate })
+                    && (&reported["test"]["av"], &reported["test"]["ac"]) == (version, &json!(200))
+                    && (&entry["av"], &entry["ac"]) == (version, &json!(400))
+            })
+            .await;
+        versions.insert(version.to_string());
+    }
+    assert_eq!(versions.len(), 1, "{versions:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_for_which_the_twin_had_no_room_is_told_when_there_is() {
+    let world = World::start(Setting { plugins: vec!["test-guest"], ..Setting::default() }).await;
+    let fill = json!({ "test": { "a": "x".repeat(3900), "b": "x".repeat(3900) } });
+    let (status, answer) = world.call("report", fill).await;
+    assert_eq!(status, 200, "{answer}");
+    // Each is refused, with itself in its acknowledgement: 28 KiB of the twin's 32.
+    let keys: Vec<String> = (0..7).map(|number| format!("acme/pump{number}")).collect();
+    let wrong: serde_json::Map<_, _> =
+        keys.iter().map(|key| (key.clone(), json!({ "wrong": "x".repeat(3800) }))).collect();
+    world.hub.desire("device-1", json!({ "hotshoe": { "plugins": wrong } })).await;
+    support::until("they find no room", || {
+        world.device.log().contains("an acknowledgement was not reported")
+    })
+    .await;
+    let (status, answer) = world.call("report", json!({ "test": null })).await;
+    assert_eq!(status, 200, "{answer}");
+    world
+        .until("all are told", |reported| {
+            keys.iter().all(|key| reported["hotshoe"]["plugins"][key.as_str()]["ac"] == 400)
+        })
+        .await;
 }

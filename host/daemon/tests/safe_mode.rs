@@ -6,7 +6,7 @@
 mod support;
 
 use serde_json::json;
-use support::{Setting, World};
+use support::{Setting, World, version_of};
 
 /// How many starts the device may take in these tests.
 const STARTS: usize = 4;
@@ -63,6 +63,32 @@ async fn a_host_that_keeps_dying_ends_in_safe_mode_and_still_speaks_to_its_hub()
     world.until("safe mode is over", |reported| reported["hotshoe"]["safeMode"].is_null()).await;
     let (status, _) = world.call("ping", json!(1)).await;
     assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_installed_in_safe_mode_has_its_settings_and_goes_back_to_the_images() {
+    let mut world = world().await;
+    world.device.power_off();
+    let config = world.device.path("device.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let settings = "\nsettings = { rate = 5 }\n";
+    std::fs::write(&config, text.trim_end().to_owned() + settings).unwrap();
+    let connections = world.device.connections();
+    world.device.power_on();
+    support::until("it is up", || world.device.connections() > connections).await;
+    keep_dying(&world).await;
+    let broken = |reported: &serde_json::Value| reported["hotshoe"]["broken"].as_array().map_or(0, Vec::len);
+    world.until("both are left out", |reported| broken(reported) == 2).await;
+
+    let next = version_of("test-guest", "0.2.0", &world.path("next.wasm"));
+    world.device.hotshoe(&["plugin", "install", next.to_str().unwrap()]).await;
+    assert_eq!(world.call("settings", json!(null)).await, (200, json!({ "rate": 5 })));
+    world.until("one is left out", |reported| broken(reported) == 1).await;
+    world.device.hotshoe(&["plugin", "remove", "test.misbehaving"]).await;
+    let list = world.device.hotshoe(&["plugin", "list", "--json"]).await;
+    let list: serde_json::Value = serde_json::from_str(&list).unwrap();
+    let live = list.as_array().unwrap().iter().find(|plugin| plugin["name"] == "test.misbehaving").unwrap();
+    assert_eq!(live["version"], "0.1.0", "{list:#}");
 }
 
 /// Init of an image that has broken something of the device's: at every other boot, a new image's, a file stands where

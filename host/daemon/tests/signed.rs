@@ -22,7 +22,7 @@ async fn what_is_signed_goes_live_whichever_way_it_comes() {
     let mut world = World::start(setting).await;
     let repository = world.path("images/repo");
     repo(&repository, &["init"]).await;
-    for number in ["0.2.0", "0.3.0", "0.4.0"] {
+    for number in ["0.2.0", "0.3.0", "0.4.0", "0.5.0"] {
         let file = world.device.version_of("test-guest", &format!("{number}.wasm"), version(number));
         repo(&repository, &["add", file.to_str().unwrap()]).await;
     }
@@ -54,6 +54,20 @@ async fn what_is_signed_goes_live_whichever_way_it_comes() {
     world.until("the twin tells it", |it| entry(it)["version"] == "0.3.0").await;
     let told = world.until("the wish is told as overtaken", |it| entry(it)["ac"] == 409).await;
     assert!(entry(&told)["ad"].as_str().unwrap().contains("0.3.0"), "{told:#}");
+
+    // A method that takes longer than its caller waits: under way, then its end, and gone after one that does not.
+    world.files.hold_after(0);
+    let (status, answer) =
+        world.call("hotshoe.plugins.install", json!({ "name": NAME, "version": "0.5.0" })).await;
+    assert_eq!(status, 202, "{answer}");
+    world.until("the order is under way", |it| entry(it)["order"]["status"] == 202).await;
+    world.files.release();
+    let told = world.until("the order's end is told", |it| entry(it)["order"]["status"] == 200).await;
+    assert_eq!(entry(&told)["version"], "0.5.0", "{told:#}");
+    let (status, answer) = world.call("hotshoe.plugins.rollback", json!({ "name": NAME })).await;
+    assert_eq!(status, 200, "{answer}");
+    let told = world.until("the twin tells it", |it| entry(it)["version"] == "0.1.0").await;
+    assert!(entry(&told)["order"].is_null(), "{told:#}");
 
     // From a directory, with the server gone; and a file that the repository knows.
     world.files.open(false);

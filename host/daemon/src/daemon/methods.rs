@@ -1,8 +1,9 @@
 //! The host's own methods about plugins: `hotshoe.plugins.install` and `hotshoe.plugins.rollback`.
 //!
 //! A method's caller waits some seconds and no longer, and an install may have to fetch and compile. So what is done
-//! within [`PATIENCE`] is answered with what became of it, and the rest with 202; it goes on, and its end stands in the
-//! twin, as `order` in the plugin's entry of `hotshoe.plugins`.
+//! within [`PATIENCE`] is answered with what became of it, and the rest with 202; it goes on, and how it goes stands in the
+//! twin, as `order` in the plugin's entry of `hotshoe.plugins`: 202 before the caller is answered, then its end. An order
+//! that is answered with its end takes that of an earlier one away.
 
 use std::time::Duration;
 
@@ -60,8 +61,8 @@ async fn answer(
     outbox: &Outbox,
     work: impl Future<Output = Result<Value, OrderError>> + Send + 'static,
 ) -> MethodResponse {
-    let (sender, end) = oneshot::channel();
-    let (by_name, outbox) = (name.clone(), outbox.clone());
+    let (sender, mut end) = oneshot::channel();
+    let (by_name, by_outbox) = (name.clone(), outbox.clone());
     tokio::spawn(async move {
         let response = match work.await {
             Ok(payload) => MethodResponse { status: 200, payload },
@@ -69,28 +70,48 @@ async fn answer(
         };
         if let Err(response) = sender.send(response) {
             // Nobody waits for it any more: it was answered with 202.
-            tell(&by_name, &outbox, &response).await;
+            tell(&by_name, &by_outbox, &response).await;
         }
     });
-    match tokio::time::timeout(PATIENCE, end).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(_)) => refused(&OrderError::Interrupted),
-        Err(_) => {
-            let key = name.twin_key();
-            let payload = json!({ "outcome": "underWay", "reported": format!("hotshoe.plugins.{key}") });
-            MethodResponse { status: 202, payload }
+    if let Ok(ended) = tokio::time::timeout(PATIENCE, &mut end).await {
+        forget(&name, outbox).await;
+        return ended.unwrap_or_else(|_| refused(&OrderError::Interrupted));
+    }
+    let payload =
+        json!({ "outcome": "underWay", "reported": format!("hotshoe.plugins.{}", name.twin_key()) });
+    let under_way = MethodResponse { status: 202, payload };
+    tell(&name, outbox, &under_way).await;
+    // From now on its end is told in the twin; one that came meanwhile is told here.
+    end.close();
+    match end.try_recv() {
+        Ok(response) => {
+            forget(&name, outbox).await;
+            response
         }
+        Err(_) => under_way,
     }
 }
 
 async fn tell(name: &PluginName, outbox: &Outbox, response: &MethodResponse) {
     let text = response.payload.pointer("/error/message").and_then(Value::as_str);
     let text: Option<String> = text.map(|text| text.chars().take(256).collect());
-    let order = json!({ "status": response.status, "reason": text });
+    report(name, outbox, json!({ "status": response.status, "reason": text })).await;
+}
+
+/// Takes what the twin shows of an earlier order away.
+async fn forget(name: &PluginName, outbox: &Outbox) {
+    let reported = outbox.reported();
+    let entry = reported.pointer("/hotshoe/plugins").and_then(|plugins| plugins.get(name.twin_key()));
+    if entry.is_some_and(|entry| entry.get("order").is_some()) {
+        report(name, outbox, Value::Null).await;
+    }
+}
+
+async fn report(name: &PluginName, outbox: &Outbox, order: Value) {
     let mut plugins = serde_json::Map::new();
     plugins.insert(name.twin_key(), json!({ "order": order }));
     if let Err(error) = outbox.patch(json!({ "hotshoe": { "plugins": plugins } })).await {
-        tracing::warn!(%error, plugin = %name, "the end of an order was not reported");
+        tracing::warn!(%error, plugin = %name, "how an order goes was not reported");
     }
 }
 

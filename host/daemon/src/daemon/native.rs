@@ -3,7 +3,7 @@
 //!
 //! No plugin can have a name that begins with `hotshoe.` among its methods answered before these.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use futures_util::future::BoxFuture;
@@ -37,7 +37,8 @@ pub(super) struct Native {
     pub(super) flash: Flash,
     pub(super) connected: watch::Receiver<bool>,
     pub(super) metrics: Registry,
-    pub(super) broken: Mutex<Vec<Broken>>,
+    /// What could not be mounted at the start.
+    pub(super) broken: Vec<Broken>,
     pub(super) safe_mode: Arc<SafeMode>,
     /// Cancelled when the host is to start anew.
     pub(super) again: CancellationToken,
@@ -59,9 +60,12 @@ impl Native {
         Some(MethodResponse { status: 200, payload })
     }
 
-    /// What is not mounted and why.
+    /// What is not mounted and why. What was installed in its place since the start is not among it.
     pub(super) fn broken(&self) -> Vec<Broken> {
-        self.broken.lock().map(|broken| broken.clone()).unwrap_or_default()
+        let routes = self.plugins.routes();
+        let is_mounted =
+            |broken: &Broken| broken.name.as_ref().is_some_and(|name| routes.plugin(name).is_some());
+        self.broken.iter().filter(|broken| !is_mounted(broken)).cloned().collect()
     }
 
     async fn status_document(&self) -> Value {

@@ -4,6 +4,9 @@
 //! update of the plugin it sees the current one again. What it decides is acknowledged in the manner of Plug and
 //! Play, `{value, ac, av, ad}` under the section's key in the reported properties, durable before the version counts as
 //! seen: where the power goes between, the plugin sees it once more, which it must be able to bear.
+//!
+//! Versions count from one in each twin, and a device may come to have another one: made anew, or at another hub. So
+//! what was seen is known by its content, too, and an acknowledgement that the twin does not show is told again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +28,28 @@ use crate::state::StateDir;
 const SEEN: &str = "settings";
 
 /// What each plugin has seen.
-#[derive(Clone, Default, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Seen(BTreeMap<PluginName, (u64, Version)>);
+#[derive(Clone, Default, PartialEq, Debug, Serialize, Deserialize)]
+struct Seen(BTreeMap<PluginName, Mark>);
+
+/// What a plugin has seen last.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Mark {
+    /// The version of the desired properties.
+    version: u64,
+    /// The plugin's own.
+    plugin: Version,
+    /// `None` where there was no section, and in files of earlier versions, which were pairs.
+    #[serde(default)]
+    told: Option<Told>,
+}
+
+/// A section as it was acknowledged.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+struct Told {
+    value: Value,
+    code: i32,
+    text: Option<String>,
+}
 
 /// Hands out desired properties.
 pub(super) struct Settings {
@@ -39,7 +62,7 @@ pub(super) struct Settings {
     pub(super) state: StateDir,
 }
 
-/// An acknowledgement: code and text.
+/// What a plugin decided: code, text, and the job that it started.
 struct Verdict {
     code: i32,
     text: Option<String>,
@@ -51,6 +74,7 @@ impl Settings {
     pub(super) async fn follow(self) {
         let mut swapped = self.swapped.clone();
         let mut changes = self.desired.subscribe();
+        let mut refreshed = self.outbox.refreshed();
         let state = self.state.clone();
         let read = blocking(move || state.read::<Seen>(SEEN)).await;
         let mut seen = match read {
@@ -65,6 +89,7 @@ impl Settings {
             let next = tokio::select! {
                 next = changes.changed() => next,
                 next = swapped.changed() => next,
+                next = refreshed.changed() => next,
             };
             if next.is_err() {
                 return;
@@ -77,15 +102,28 @@ impl Settings {
         for plugin in self.routes.plugins() {
             let manifest = plugin.manifest();
             let Some(section) = &manifest.desired else { continue };
-            let mark = (version, manifest.version.clone());
-            if seen.0.get(&manifest.name) == Some(&mark) {
-                continue;
-            }
-            if let Some(value) = properties.get(section)
-                && !self.apply(&plugin, section, version, plain(value)).await
+            let value = properties.get(section).map(plain);
+            if let Some(mark) = seen.0.get(&manifest.name)
+                && (mark.version, &mark.plugin) == (version, &manifest.version)
+                && value
+                    .as_ref()
+                    .is_none_or(|value| mark.told.as_ref().is_some_and(|told| told.value == *value))
             {
+                if let Some(told) = mark.told.as_ref().filter(|_| value.is_some())
+                    && self.is_lost(section, version)
+                {
+                    self.tell(&manifest.name, section, version, told).await;
+                }
                 continue;
             }
+            let told = match value {
+                Some(value) => match self.apply(&plugin, section, version, value).await {
+                    Some(told) => Some(told),
+                    None => continue,
+                },
+                None => None,
+            };
+            let mark = Mark { version, plugin: manifest.version.clone(), told };
             seen.0.insert(manifest.name.clone(), mark);
         }
         if *seen == before {
@@ -97,27 +135,41 @@ impl Settings {
         }
     }
 
-    /// True once it is acknowledged.
-    async fn apply(&self, plugin: &Arc<Plugin>, section: &str, version: u64, value: Value) -> bool {
+    /// Whether the twin does not show what was acknowledged in it: it may be another one by now.
+    fn is_lost(&self, section: &str, version: u64) -> bool {
+        let known = *self.outbox.refreshed().borrow() > 0;
+        known
+            && self.outbox.reported().get(section).and_then(|shown| shown.get("av")) != Some(&json!(version))
+    }
+
+    /// Has the plugin decide; what it decided, once that is acknowledged.
+    async fn apply(&self, plugin: &Arc<Plugin>, section: &str, version: u64, value: Value) -> Option<Told> {
         let name = &plugin.manifest().name;
         let verdict = if value.is_object() {
             self.decide(plugin, version, value.clone()).await
         } else {
             refused(400, format!("the section {section} is not a JSON object"))
         };
-        let Some(Verdict { code, text, accepted }) = verdict else { return false };
+        let Verdict { code, text, accepted } = verdict?;
         tracing::info!(plugin = %name, section, version, code, reason = text, "desired properties acknowledged");
-        let reported = self.outbox.reported();
-        let patch = acknowledgement(reported.get(section), section, version, &value, code, text.as_deref());
-        let told = self.outbox.patch(patch).await;
+        let told = Told { value, code, text };
+        let is_told = self.tell(name, section, version, &told).await;
         if let Some(accepted) = accepted {
             accepted.start();
         }
-        if let Err(error) = told {
+        is_told.then_some(told)
+    }
+
+    /// True once it is durable.
+    async fn tell(&self, name: &PluginName, section: &str, version: u64, told: &Told) -> bool {
+        let Told { value, code, text } = told;
+        let reported = self.outbox.reported();
+        let patch = acknowledgement(reported.get(section), section, version, value, *code, text.as_deref());
+        let told = self.outbox.patch(patch).await;
+        if let Err(error) = &told {
             tracing::warn!(%error, plugin = %name, "the acknowledgement was not reported");
-            return false;
         }
-        true
+        told.is_ok()
     }
 
     /// `None` where it is to be asked again with the next change or start.
@@ -195,6 +247,13 @@ mod tests {
     use hotshoe_core::twin;
 
     use super::*;
+
+    #[test]
+    fn what_an_earlier_version_has_stored_is_read() {
+        let seen: Seen = serde_json::from_value(json!({ "acme.pump": [7, "1.2.0"] })).unwrap();
+        let mark = Mark { version: 7, plugin: Version::new(1, 2, 0), told: None };
+        assert_eq!(seen.0.into_iter().collect::<Vec<_>>(), [("acme.pump".parse().unwrap(), mark)]);
+    }
 
     #[test]
     fn after_an_acknowledgement_the_twin_shows_it_alone() {

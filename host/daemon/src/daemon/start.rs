@@ -1,6 +1,6 @@
 //! The order in which everything begins and ends.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cap_std::fs::Dir;
@@ -190,7 +190,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         flash,
         connected,
         metrics,
-        broken: Mutex::new(broken),
+        broken,
         safe_mode: Arc::clone(&safe_mode),
         again: again.clone(),
     });

@@ -111,6 +111,8 @@ impl Desired {
                         outbox.known(twin.reported);
                         let (version, properties) = plain(twin.desired);
                         self.store(version.unwrap_or_default(), properties).await;
+                        // Not before: who compares the two halves of the twin is to have both.
+                        outbox.tick();
                         return Ok(());
                     }
                     Err(error) => {

@@ -22,6 +22,8 @@ pub struct HubMetrics {
     pub patches_refused: Counter,
     /// Telemetry messages acknowledged by the hub.
     pub telemetry: Counter,
+    /// Telemetry messages dropped since the hub would not take them.
+    pub telemetry_dropped: Counter,
 }
 
 impl HubMetrics {
@@ -37,6 +39,7 @@ impl HubMetrics {
             ("patches", "Reported patches acknowledged", &self.patches),
             ("patches_refused", "Reported patches that the hub called wrong", &self.patches_refused),
             ("telemetry", "Telemetry messages acknowledged", &self.telemetry),
+            ("telemetry_dropped", "Telemetry messages that the hub would not take", &self.telemetry_dropped),
         ] {
             hub.register(name, help, counter.clone());
         }

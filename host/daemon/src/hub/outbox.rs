@@ -186,7 +186,8 @@ impl Outbox {
         shared.kept.over(shared.known.clone())
     }
 
-    /// How often the hub's own document was read: after each connection, at least.
+    /// How often the hub's own document was read: after each connection, at least. Ticks when the desired properties
+    /// that were read with it have been stored.
     pub fn refreshed(&self) -> watch::Receiver<u64> {
         self.0.refreshed.subscribe()
     }
@@ -196,8 +197,12 @@ impl Outbox {
         if let Value::Object(members) = &mut reported {
             members.retain(|key, _| !key.starts_with('$'));
             lock(&self.0.shared).known = reported;
-            self.0.refreshed.send_modify(|times| *times = times.wrapping_add(1));
         }
+    }
+
+    /// Ticks [`refreshed`](Outbox::refreshed).
+    pub(super) fn tick(&self) {
+        self.0.refreshed.send_modify(|times| *times = times.wrapping_add(1));
     }
 
     /// Tells whether progress has anywhere to go.

@@ -129,7 +129,7 @@ pub struct Pace {
     pub answer: Duration,
     /// Between connections after a lost link.
     pub reconnect: Backoff,
-    /// Between connections while the hub refuses the credential.
+    /// Between connections while the hub refuses the credential, and between telemetry messages that it does not take.
     pub refused: Backoff,
     /// Before a twin request that the hub put off (429, 5xx) is repeated.
     pub throttled: Backoff,

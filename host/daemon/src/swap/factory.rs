@@ -19,6 +19,8 @@ use crate::plugin::Engine;
 /// A plugin of the image that is not there, and why.
 #[derive(Clone, Debug)]
 pub struct Broken {
+    /// Its name, where that is known and no other file has it.
+    pub name: Option<PluginName>,
     /// Its file.
     pub file: PathBuf,
     /// Why.
@@ -44,13 +46,13 @@ pub(super) async fn read(
         let file = one.file.clone();
         match patiently(async || read_one(engine, policy, &one).await).await {
             Ok((name, _)) if made.contains_key(&name) => {
-                broken.push(Broken { file, reason: format!("{name} is mounted already") });
+                broken.push(Broken { name: None, file, reason: format!("{name} is mounted already") });
             }
             Ok((name, plugin)) => {
                 order.push(name.clone());
                 made.insert(name, plugin);
             }
-            Err(reason) => broken.push(Broken { file, reason }),
+            Err(reason) => broken.push(Broken { name: None, file, reason }),
         }
     }
     for one in &broken {

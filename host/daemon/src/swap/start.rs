@@ -20,7 +20,7 @@ use super::loaded::Loaded;
 use super::patience::{Failed, patiently};
 use super::plugins::{Plugins, Shared, lock};
 use super::seat::{Seat, Unstored, file_name};
-use super::settings::{Factory, LeftOut, SwapSettings};
+use super::settings::{Factory, SwapSettings};
 use super::shelf::Shelf;
 use crate::disk::blocking;
 use crate::plugin::Routes;
@@ -41,8 +41,7 @@ impl Plugins {
     ) -> Result<(Plugins, Vec<Broken>), SwapError> {
         let SwapSettings { engine, services, jobs, policy, machine, clock, state, shelf, left_out } =
             settings;
-        // What is not mounted anyway is not even looked at.
-        let factory = if matches!(left_out, LeftOut::All(_)) { Vec::new() } else { factory };
+        // Also of those that are left out: what is installed in place of one has its settings, and goes back to it.
         let (order, mut made, mut broken) = factory::read(&engine, &policy, factory).await;
         let image_is_whole = broken.is_empty();
         let records = read(state.clone()).await?;
@@ -78,13 +77,13 @@ impl Plugins {
             let made = made.remove(&name);
             if let Some(reason) = left_out.reason(&name) {
                 let file = made.map_or_else(|| PathBuf::from(name.as_str()), |made| made.factory.file);
-                broken.push(Broken { file, reason });
+                broken.push(Broken { name: Some(name), file, reason });
                 continue;
             }
             if let Err(reason) = shared.begin(&seat, made.as_ref(), image_is_whole).await {
                 let file = made.map_or_else(|| PathBuf::from(name.as_str()), |made| made.factory.file);
                 tracing::error!(plugin = %name, reason, "plugin not mounted; the others serve without it");
-                broken.push(Broken { file, reason });
+                broken.push(Broken { name: Some(name), file, reason });
             }
         }
         shared.mount();

@@ -24,6 +24,7 @@
 //! | `hold` | count | lets the next so many questions of `mayRestart` be answered with no |
 //! | `mayRestart` | the policy's question | no while it is held, and keeps the question; then yes |
 //! | `asked` | – | the last question |
+//! | `settings` | – | the operator's settings |
 //! | `version` | any | answers it with the version of the marker (`marker.rs`), or traps if that says so |
 //!
 //! What the host refuses is answered with status 500 and the text of the error.
@@ -31,7 +32,9 @@
 use std::fmt::Display;
 use std::hint::black_box;
 
-use hotshoe_guest::{JobSpec, Rejection, Reply, Request, desired, download, flash, info, report, storage};
+use hotshoe_guest::{
+    JobSpec, Rejection, Reply, Request, desired, device, download, flash, info, report, storage,
+};
 use serde_json::{Value, json};
 
 use crate::marker;
@@ -82,6 +85,7 @@ pub(crate) fn handle(request: &Request) -> Result<Reply, Rejection> {
             let asked = storage::get("asked").map_err(refused)?.unwrap_or_default();
             Ok(Reply::ok(serde_json::from_slice::<Value>(&asked).unwrap_or_default()))
         }
+        "settings" => Ok(Reply::ok(device::settings::<Value>().unwrap_or_default())),
         "version" => version(&payload),
         _ => Err(Rejection::UnknownMethod),
     }

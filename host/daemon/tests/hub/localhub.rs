@@ -17,13 +17,13 @@ use tokio::task::JoinSet;
 use crate::broker::PATIENCE;
 use crate::device::{Device, Disk, reply};
 
-async fn hub(data: &Path, change: impl FnOnce(&mut Settings)) -> Running {
+pub(crate) async fn hub(data: &Path, change: impl FnOnce(&mut Settings)) -> Running {
     let mut settings = Settings::new(data);
     change(&mut settings);
     LocalHub::start(settings).await.unwrap()
 }
 
-fn settings(hub: &Running, connection: &str) -> HubSettings {
+pub(crate) fn settings(hub: &Running, connection: &str) -> HubSettings {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(hub.ca_pem.as_bytes()).unwrap()).unwrap();
     let epoch = SystemTime::UNIX_EPOCH;

@@ -110,7 +110,9 @@ pub(super) fn correction(
     }
     let Wish::Install(order) = wish else { return None };
     let plugin = plugins.iter().find(|plugin| plugin.name == order.name);
-    let version = plugin.and_then(|plugin| plugin.version.as_ref());
+    // Of one that is absent it is the version that does not load.
+    let there = plugin.filter(|plugin| plugin.state != "absent");
+    let version = there.and_then(|plugin| plugin.version.as_ref());
     let live = version.is_some() && version == order.version.as_ref();
     match (live, told.code) {
         (true, DONE) => None,
@@ -171,5 +173,22 @@ mod tests {
             assert_eq!(step(told.as_ref(), &value, version), step_wanted, "{what}");
         }
         assert_eq!(step(Some(&told(200, 7, 0)), &json!({ "version": "1.3.0" }), 8), Step::Begin);
+    }
+
+    #[test]
+    fn a_version_that_does_not_load_is_not_told_as_live() {
+        let wish = read("acme/pump", &json!({ "version": "1.2.0" })).unwrap();
+        let plugins = |state: &str| -> [PluginSummary; 1] {
+            let summary =
+                json!({ "name": "acme.pump", "version": "1.2.0", "state": state, "trouble": "denied" });
+            [serde_json::from_value(summary).unwrap()]
+        };
+        assert_eq!(correction(&told(200, 7, 0), &wish, &plugins("settled")), None);
+        assert_eq!(
+            correction(&told(200, 7, 0), &wish, &plugins("absent")),
+            Some((409, Some("no version is live: denied".to_owned())))
+        );
+        assert_eq!(correction(&told(409, 7, 0), &wish, &plugins("absent")), None);
+        assert_eq!(correction(&told(409, 7, 0), &wish, &plugins("settled")), Some((200, None)));
     }
 }

@@ -8,7 +8,8 @@
 //! before anything is done, that it ended before it is told. Where a repository cannot be reached, or the disk does not
 //! keep that, it is tried again, ever more seldom, until the entry changes. What was told stays true: a version that is
 //! rolled back later, or granted and live at last, changes its acknowledgement. What was carried out once is left alone
-//! while its entry is the same.
+//! while its entry is the same. What the twin shows is what was told: where it does not (it was full, the disk was, it is
+//! another twin by now), it is told again.
 //!
 //! How the plugin stands apart from that (`version`, `state`, …) is told by `identity`.
 
@@ -71,13 +72,14 @@ impl Wanted {
     /// Follows the desired properties for as long as the process lives.
     pub(super) async fn follow(self) {
         let (mut desired, mut changed) = (self.desired.subscribe(), self.orders.plugins.changed());
+        let mut refreshed = self.outbox.refreshed();
         let state = self.state.clone();
         let mut record = match blocking(move || state.read::<Record>(TOLD)).await {
             Ok(Ok(record)) => record.unwrap_or_default(),
             _ => Record::default(),
         };
         let mut again = Again::new();
-        let mut looked = None;
+        let (mut looked, mut untold) = (None, None);
         loop {
             // The whole document and not its version alone: what a service has replaced is known only later.
             let document = desired.borrow_and_update().clone();
@@ -90,7 +92,16 @@ impl Wanted {
             }
             changed.borrow_and_update();
             self.correct(&mut record).await;
-            let next = again.values().map(|later| later.due).min();
+            // Before the twin was read nobody knows what it shows.
+            let known = *refreshed.borrow_and_update() > 0;
+            untold = match known && !self.put_right(&record).await {
+                true => {
+                    let tries = untold.map_or(0, |(tries, _): (u32, Instant)| tries.saturating_add(1));
+                    Some((tries, Instant::now() + PAUSE.delay(tries, rand::random())))
+                }
+                false => None,
+            };
+            let next = again.values().map(|later| later.due).chain(untold.map(|(_, due)| due)).min();
             let due = async {
                 match next {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -100,6 +111,7 @@ impl Wanted {
             tokio::select! {
                 desired = desired.changed() => if desired.is_err() { return },
                 changed = changed.changed() => if changed.is_err() { return },
+                refreshed = refreshed.changed() => if refreshed.is_err() { return },
                 () = due => self.retry(&mut record, &mut again).await,
             }
         }
@@ -117,7 +129,7 @@ impl Wanted {
         for key in gone {
             record.0.remove(&key);
             self.store(record).await;
-            self.patch(&key, json!({ "value": null, "ac": null, "av": null, "ad": null })).await;
+            self.patch(&key, nothing()).await;
         }
         for (key, value) in entries {
             match entry::step(record.0.get(key), &value, version) {
@@ -222,14 +234,41 @@ impl Wanted {
             return false;
         }
         *record = after;
+        self.show(key, &told).await;
+        true
+    }
+
+    /// What the twin shows otherwise than it was told is told again. False where that cannot be stored now.
+    async fn put_right(&self, record: &Record) -> bool {
+        let (reported, none) = (self.outbox.reported(), Map::new());
+        let shown = reported.pointer("/hotshoe/plugins").and_then(Value::as_object).unwrap_or(&none);
+        let mut is_right = true;
+        for (key, told) in &record.0 {
+            let is = |member: &str| shown.get(key).and_then(|entry| entry.get(member));
+            if is("ac") != Some(&json!(told.code)) || is("av") != Some(&json!(told.version)) {
+                is_right &= self.show(key, told).await;
+            }
+        }
+        for (key, _) in
+            shown.iter().filter(|(key, entry)| entry.get("ac").is_some() && !record.0.contains_key(*key))
+        {
+            is_right &= self.patch(key, nothing()).await;
+        }
+        is_right
+    }
+
+    /// True once it is sure to come into the twin.
+    async fn show(&self, key: &str, told: &Told) -> bool {
         let reported = self.outbox.reported();
         let shown = reported.pointer("/hotshoe/plugins").and_then(|plugins| plugins.get(key));
         let patch = acknowledgement(shown, key, told.version, &told.value, told.code, told.text.as_deref());
         match patch.get(key) {
             Some(entry) => self.patch(key, entry.clone()).await,
-            None => tracing::error!(entry = key, "an acknowledgement has no entry; this is a defect"),
+            None => {
+                tracing::error!(entry = key, "an acknowledgement has no entry; this is a defect");
+                true
+            }
         }
-        true
     }
 
     async fn store(&self, record: &Record) -> bool {
@@ -245,11 +284,18 @@ impl Wanted {
         }
     }
 
-    async fn patch(&self, key: &str, entry: Value) {
+    async fn patch(&self, key: &str, entry: Value) -> bool {
         let mut plugins = Map::new();
         plugins.insert(key.to_owned(), entry);
-        if let Err(error) = self.outbox.patch(json!({ "hotshoe": { "plugins": plugins } })).await {
+        let patched = self.outbox.patch(json!({ "hotshoe": { "plugins": plugins } })).await;
+        if let Err(error) = &patched {
             tracing::warn!(%error, entry = key, "an acknowledgement was not reported");
         }
+        patched.is_ok()
     }
+}
+
+/// The members of an acknowledgement taken out of its entry.
+fn nothing() -> Value {
+    json!({ "value": null, "ac": null, "av": null, "ad": null })
 }
