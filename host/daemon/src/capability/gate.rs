@@ -166,13 +166,13 @@ impl Context {
             let holder = holder.clone();
             self.with_flash(move |flash| flash.armed(&holder)).await?
         };
-        if armed.as_deref() != Some(slot.as_str())
-            && let Some(postponement) = self.put_off(&slot, &job).await?
-        {
-            let Postponement { reason, retry_after } = postponement;
-            tracing::info!(slot, reason, ?retry_after, "an image is not armed yet");
-            let retry_after = nanoseconds(retry_after);
-            return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
+        if armed.as_deref() != Some(slot.as_str()) {
+            self.may_arm(&slot).await?;
+            if let Some(Postponement { reason, retry_after }) = self.put_off(&slot, &job).await? {
+                tracing::info!(slot, reason, ?retry_after, "an image is not armed yet");
+                let retry_after = nanoseconds(retry_after);
+                return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
+            }
         }
         let (flash, wanted) = (self.services.flash.clone(), slot.clone());
         let disk = self.disk();
@@ -180,6 +180,14 @@ impl Context {
         let armed = job.arm(&slot, act).await.map_err(denied)?;
         armed.map_err(flash::Error::Io)?.map_err(flash::Error::from)?;
         Ok(Activation::Armed)
+    }
+
+    /// Whether what stands in a slot may boot by the policy of now: a plugin may arm what it never staged.
+    async fn may_arm(&mut self, slot: &str) -> Result<(), flash::Error> {
+        let (gate, unsigned, wanted) = (self.services.gate.clone(), self.services.unsigned, slot.to_owned());
+        let check = move |flash: &Flash| Ok(gate.check_sealed(&flash.sealed(&wanted)?, unsigned));
+        let checked = self.with_flash(check).await?;
+        checked.map_err(flash::Error::Untrusted)
     }
 
     async fn put_off(&mut self, slot: &str, job: &JobHandle) -> Result<Option<Postponement>, flash::Error> {

@@ -44,7 +44,7 @@ pub use error::FlashError;
 pub use group::GroupInfo;
 pub use place::Place;
 pub use record::Encoded;
-pub use staged::Staged;
+pub use staged::{Sealed, Staged};
 pub use staging::{Reader, Running, Staging, Unsynced, Wear};
 
 /// What is in a slot.
