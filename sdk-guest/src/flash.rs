@@ -66,9 +66,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a retry can help. A digest that does not match is staged again by a retry.
+    /// Whether a retry can help. A digest that does not match is staged again by a retry; what keeps a slot busy passes,
+    /// and where it is the plugin's day that is used up the host holds the job until the next one.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Leased(_) | Error::DigestMismatch(_) | Error::Io(_))
+        matches!(self, Error::Busy(_) | Error::Leased(_) | Error::DigestMismatch(_) | Error::Io(_))
     }
 
     /// A short name for the case, for programs that read the twin.

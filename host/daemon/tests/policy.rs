@@ -257,6 +257,19 @@ async fn a_download_stops_at_the_cap_and_waits() {
     assert_cancelled(&world, &id).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_over_what_may_be_written_in_a_day_waits() {
+    // In the table of all plugins, which stands before it.
+    let policy = "flash_per_day = \"3MiB\"\n".to_owned();
+    let world = World::start(Setting { policy, ..Setting::default() }).await;
+    world.order_update().await;
+    let job = job_when(&world, "it waits", |job| job["state"] == "waiting").await;
+    assert!(job["trouble"].as_str().unwrap().contains("3MiB"), "{job}");
+    assert_eq!(job["attempt"], 0, "waiting is no attempt");
+    let id = cancel(&world).await;
+    assert_cancelled(&world, &id).await;
+}
+
 /// A device that takes signed images alone, and the repository.
 struct Signed {
     world: World,

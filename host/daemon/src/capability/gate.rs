@@ -207,7 +207,8 @@ impl Context {
         let Err(reason) = asked else { return Ok(None) };
         let times = job.postponed().await.map_err(denied)?;
         if times > POSTPONEMENTS {
-            return Err(flash::Error::Busy(format!("given up after {POSTPONEMENTS} times: {reason}")));
+            // Not `busy`, which passes.
+            return Err(flash::Error::Denied(format!("given up after {POSTPONEMENTS} times: {reason}")));
         }
         Ok(Some(Postponement { reason, retry_after: self.services.gate.check_pause(times) }))
     }

@@ -87,7 +87,11 @@ impl From<FlashError> for Trouble {
     fn from(error: FlashError) -> Trouble {
         let transient = matches!(
             error,
-            FlashError::Leased { .. } | FlashError::DigestMismatch { .. } | FlashError::Io { .. }
+            FlashError::Busy(_)
+                | FlashError::Unknown(_)
+                | FlashError::Leased { .. }
+                | FlashError::DigestMismatch { .. }
+                | FlashError::Io { .. }
         );
         Trouble { words: error.to_string(), transient }
     }
