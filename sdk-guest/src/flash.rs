@@ -234,6 +234,9 @@ pub fn activate_if_allowed(slot: &str) -> Result<Activation, Error> {
 
 /// Arms one trial boot of a sealed slot, or of a group whose parts are all sealed. Durable when it returns; arming it again
 /// is well. What the device's policy puts off is [`Error::Busy`]; [`activate_if_allowed`] tells when to ask again.
+///
+/// What is in the slot is read back before. Where it is not whole any more the error is [`Error::DigestMismatch`],
+/// [`Error::NotSealed`] or [`Error::Io`]: stage it again.
 pub fn activate(slot: &str) -> Result<(), Error> {
     Ok(host::flash::activate(slot)?)
 }

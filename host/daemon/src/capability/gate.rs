@@ -13,7 +13,7 @@ use hotshoe_core::policy::update::{POSTPONEMENTS, Postponement};
 use super::Context;
 use super::bindings::hotshoe::plugin::download;
 use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
-use super::entry::SOON;
+use super::entry::{IMAGE, SOON};
 use crate::fetch::FetchError;
 use crate::flash::{Flash, FlashError};
 use crate::gate::{Gate, PluginQuotas, Question};
@@ -173,6 +173,12 @@ impl Context {
                 let retry_after = nanoseconds(retry_after);
                 return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
             }
+            // It takes as long as reading the image does, so before the job is locked for the arming.
+            let (flash, wanted, holder) = (self.services.flash.clone(), slot.clone(), holder.clone());
+            let disk = self.disk();
+            let proving = disk.blocking(IMAGE, move || flash.prove(&wanted, &holder));
+            let proven = job.unless_cancelled(proving).await.map_err(denied)?;
+            proven.map_err(flash::Error::Io)??;
         }
         let (flash, wanted) = (self.services.flash.clone(), slot.clone());
         let disk = self.disk();
