@@ -336,16 +336,17 @@ impl Update<'_> {
 
     fn completed(&self, slot: &str, version: &str) -> Result<Outcome, Trouble> {
         self.tell(News::Completed { version })?;
-        section::forget_failure();
+        section::forget_failure(&self.order);
         Ok(Outcome::Done(json!({ "slot": slot, "version": version })))
     }
 
     fn fell_back(&self, slot: &str, version: &str) -> Result<Next, Trouble> {
-        let running = running_version().unwrap_or_else(|| "the version before".to_owned());
-        let message = format!("slot {slot} with version {version} did not stay up; {running} runs again");
+        let running = running_version();
+        let shown = running.as_deref().unwrap_or(dialect::BEFORE);
+        let message = format!("slot {slot} with version {version} did not stay up; {shown} runs again");
         error!("{message}");
         section::remember_failure(&self.order, &message);
-        self.tell(News::RolledBack { running: &running, message: &message })?;
+        self.tell(News::RolledBack { running: running.as_deref(), message: &message })?;
         Ok(Next::End(End::Failed(message)))
     }
 
@@ -369,7 +370,8 @@ impl Update<'_> {
             None | Some(Step::Fetching | Step::Storing | Step::Receiving { .. }) => Stage::Download,
             Some(_) => Stage::Apply,
         };
-        self.tell(News::Cancelled(stage)).map_err(|trouble| trouble.failure())?;
+        self.tell(News::Cancelled { stage, boots: confirmed_version().as_deref() })
+            .map_err(|trouble| trouble.failure())?;
         Ok(Outcome::Done(json!("cancelled")))
     }
 
@@ -398,7 +400,7 @@ impl Update<'_> {
             error!("the trial could not be given up"; reason = error);
         }
         section::remember_failure(&self.order, &trouble.message);
-        if let Err(untold) = self.tell(News::Failed(trouble)) {
+        if let Err(untold) = self.tell(News::Failed { trouble, boots: confirmed_version().as_deref() }) {
             error!("the failure could not be reported"; reason = untold.message);
             // The twin would say for ever what was true before.
             if untold.transient && self.job.attempt() < 2 * ATTEMPTS {
@@ -407,6 +409,11 @@ impl Update<'_> {
         }
         Err(Failure::Permanent(trouble.message.clone()))
     }
+}
+
+/// The version that boots without a trial, where its slot was sealed with one.
+pub(crate) fn confirmed_version() -> Option<String> {
+    flash::slots().ok()?.into_iter().find(|slot| slot.good)?.version
 }
 
 /// The version that the device runs, where its slot was sealed with one.
