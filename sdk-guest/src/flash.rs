@@ -66,9 +66,10 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether a retry can help. A digest that does not match is staged again by a retry.
+    /// Whether a retry can help. A digest that does not match is staged again by a retry; what keeps a slot busy passes,
+    /// and where it is the plugin's day that is used up the host holds the job until the next one.
     pub fn is_transient(&self) -> bool {
-        matches!(self, Error::Leased(_) | Error::DigestMismatch(_) | Error::Io(_))
+        matches!(self, Error::Busy(_) | Error::Leased(_) | Error::DigestMismatch(_) | Error::Io(_))
     }
 
     /// A short name for the case, for programs that read the twin.
@@ -233,6 +234,9 @@ pub fn activate_if_allowed(slot: &str) -> Result<Activation, Error> {
 
 /// Arms one trial boot of a sealed slot, or of a group whose parts are all sealed. Durable when it returns; arming it again
 /// is well. What the device's policy puts off is [`Error::Busy`]; [`activate_if_allowed`] tells when to ask again.
+///
+/// What is in the slot is read back before. Where it is not whole any more the error is [`Error::DigestMismatch`],
+/// [`Error::NotSealed`] or [`Error::Io`]: stage it again.
 pub fn activate(slot: &str) -> Result<(), Error> {
     Ok(host::flash::activate(slot)?)
 }

@@ -171,6 +171,12 @@ impl Device {
         self.state.borrow_mut().failures.insert(call, times);
     }
 
+    /// Flips a bit of what is in a slot, as a trial that was cut off or a medium that rots does. A slot that holds nothing is
+    /// a panic.
+    pub fn damage(&self, slot: &str) {
+        assert!(self.state.borrow_mut().slots.damage(slot), "there is nothing in slot {slot}");
+    }
+
     /// Kills the plugin when it makes its n-th call into the host, counted from 0 and from now. The call does
     /// not happen, or only by half where it writes much. Happens once.
     pub fn kill_at_call(&self, index: usize) {

@@ -67,6 +67,7 @@ bugs! {
     SealMismatch: "a slot is sealed though its bytes have another digest",
     SealUnsynced: "a slot is sealed before its bytes are synced",
     SealBeforeRecord: "a slot counts as sealed in memory though its record was not written",
+    SealBelieved: "what was sealed once is believed ever after",
     ActivateUnsealed: "a slot is armed that is not sealed",
     OldRecordKept: "a slot's old record stands while another image is written over it",
     JournalFirst: "bytes are journalled before they are synced",

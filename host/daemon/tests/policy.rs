@@ -220,6 +220,26 @@ async fn a_check_that_is_not_there_puts_an_update_off() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_waits_is_refused_once_the_owner_wants_signed_ones_alone() {
+    let policy = "[update]\ncheck = { plugin = \"acme.battery\", method = \"mayUpdate\", pause = \"1s\" }\n"
+        .to_owned();
+    let mut world = World::start(Setting { policy: policy.clone(), ..Setting::default() }).await;
+    world.order_update().await;
+    world.until("it is put off", |it| it["firmwarePostponed"]["reason"].is_string()).await;
+    world.device.power_off();
+    let file = world.device.path("policy.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let text = text.replacen(&policy, "", 1).replacen("unsigned = \"digest\"", "unsigned = \"deny\"", 1);
+    std::fs::write(&file, text).unwrap();
+    world.device.power_on();
+    let told = world.until("it is refused", |it| it["firmwareError"]["code"] == "untrusted").await;
+    let reason = told["firmwareError"]["message"].as_str().unwrap();
+    assert!(reason.contains("slot \"b\"") && reason.contains("firmware.unsigned is \"deny\""), "{reason}");
+    let status = world.status_when(|status| status["slots"].is_array()).await;
+    assert_eq!((&status["slots"][0]["running"], &status["slots"][1]["trial"]), (&json!(true), &json!(false)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_download_stops_at_the_cap_and_waits() {
     let policy = "[download]\ncap = \"3MiB/day\"\n".to_owned();
     let image = 32 * 1024 * 1024;
@@ -233,6 +253,19 @@ async fn a_download_stops_at_the_cap_and_waits() {
     );
     // What was on its way when the cap was reached is in the buffers of two sockets and a proxy.
     assert!(world.files.passed() < 16 * 1024 * 1024, "{} bytes", world.files.passed());
+    let id = cancel(&world).await;
+    assert_cancelled(&world, &id).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_over_what_may_be_written_in_a_day_waits() {
+    // In the table of all plugins, which stands before it.
+    let policy = "flash_per_day = \"3MiB\"\n".to_owned();
+    let world = World::start(Setting { policy, ..Setting::default() }).await;
+    world.order_update().await;
+    let job = job_when(&world, "it waits", |job| job["state"] == "waiting").await;
+    assert!(job["trouble"].as_str().unwrap().contains("3MiB"), "{job}");
+    assert_eq!(job["attempt"], 0, "waiting is no attempt");
     let id = cancel(&world).await;
     assert_cancelled(&world, &id).await;
 }

@@ -35,6 +35,9 @@ pub enum Dialect {
     Firmware,
 }
 
+/// What the version that runs again is called where it is not known.
+pub const BEFORE: &str = "the version before";
+
 /// Something the twin is told.
 #[derive(Clone, Copy, Debug)]
 pub enum News<'a> {
@@ -69,13 +72,23 @@ pub enum News<'a> {
         seconds: u64,
     },
     /// An operator has cancelled the update.
-    Cancelled(Stage),
+    Cancelled {
+        /// How far it had come.
+        stage: Stage,
+        /// The version that boots now, where it is known.
+        boots: Option<&'a str>,
+    },
     /// The update has failed.
-    Failed(&'a Trouble),
+    Failed {
+        /// Why.
+        trouble: &'a Trouble,
+        /// The version that boots now, where it is known: a trial that ran is given up.
+        boots: Option<&'a str>,
+    },
     /// The boot loader fell back to the slot from before.
     RolledBack {
         /// The version that runs now, where it is known.
-        running: &'a str,
+        running: Option<&'a str>,
         /// What happened, for people.
         message: &'a str,
     },
@@ -137,10 +150,10 @@ fn python(news: News<'_>, now: &str) -> Value {
             "firmwareStatus": "completed", "lastFirmwareUpdate": now, "firmwareError": null,
             "firmwarePostponed": null,
         }),
-        News::Cancelled(_) => json!({
+        News::Cancelled { .. } => json!({
             "firmwareStatus": "cancelled", "firmwareError": cancelled(), "firmwarePostponed": null,
         }),
-        News::Failed(trouble) => json!({
+        News::Failed { trouble, .. } => json!({
             "firmwareStatus": "failed", "firmwareError": error(trouble), "firmwarePostponed": null,
         }),
         News::RolledBack { message, .. } => json!({
@@ -166,8 +179,10 @@ fn iothub_dm(news: News<'_>, now: &str) -> Value {
         News::Completed { .. } => {
             json!({ "status": "applyComplete", "lastFirmwareUpdate": now, "error": null, "postponed": null })
         }
-        News::Cancelled(stage) => json!({ "status": failed(stage), "error": cancelled(), "postponed": null }),
-        News::Failed(trouble) => {
+        News::Cancelled { stage, .. } => {
+            json!({ "status": failed(stage), "error": cancelled(), "postponed": null })
+        }
+        News::Failed { trouble, .. } => {
             json!({ "status": failed(trouble.stage), "error": error(trouble), "postponed": null })
         }
         News::RolledBack { message, .. } => {
@@ -186,8 +201,9 @@ fn failed(stage: Stage) -> &'static str {
 fn firmware(news: News<'_>, now: &str) -> Value {
     let status =
         |status: &str, substatus: &str| json!({ "fwUpdateStatus": status, "fwUpdateSubstatus": substatus });
-    let ended = |status: &str, substatus: &str| {
+    let ended = |current: Option<&str>, status: &str, substatus: &str| {
         json!({
+            "currentFwVersion": current,
             "fwUpdateStatus": status, "fwUpdateSubstatus": substatus,
             "pendingFwVersion": null, "lastFwUpdateEndTime": now,
         })
@@ -206,9 +222,11 @@ fn firmware(news: News<'_>, now: &str) -> Value {
             "fwUpdateSubstatus": "Firmware up to date", "lastFwUpdateEndTime": now,
         }),
         News::Postponed { reason, .. } => status("applying", reason),
-        News::Cancelled(_) => ended("error", "Cancelled by an operator"),
-        News::Failed(trouble) => ended("error", &trouble.message),
-        News::RolledBack { running, .. } => ended("rolledback", &format!("Rolled back to: {running}")),
+        News::Cancelled { boots, .. } => ended(boots, "error", "Cancelled by an operator"),
+        News::Failed { trouble, boots } => ended(boots, "error", &trouble.message),
+        News::RolledBack { running, .. } => {
+            ended(running, "rolledback", &format!("Rolled back to: {}", running.unwrap_or(BEFORE)))
+        }
     }
 }
 

@@ -12,10 +12,10 @@ use crate::dialect::News;
 use crate::payload::Wanted;
 use crate::place::{self, Known, Piece};
 use crate::trouble::{Stage, Trouble};
-use crate::update::{End, Next, Step, Update};
+use crate::update::{End, Next, Step, Trial, Update};
 
 /// How often images are received anew after what was read back was not what was promised.
-const ANEW: u32 = 1;
+pub(crate) const ANEW: u32 = 1;
 
 impl Update<'_> {
     /// Where the images go, if all of them are known beforehand. None where the one image of the order is known only
@@ -76,7 +76,8 @@ impl Update<'_> {
         }
         info!("the update is in place"; slot, version);
         self.tell(News::Restarting)?;
-        Ok(Next::Step(Step::Booting { slot: slot.to_owned(), version, trials: 0 }))
+        let (slot, pieces) = (slot.to_owned(), pieces.to_vec());
+        Ok(Next::Step(Step::Booting(Trial { slot, version, trials: 0, pieces, anew })))
     }
 
     /// Seals one image. What was read back and is not what was promised is received anew, not for ever: the step is

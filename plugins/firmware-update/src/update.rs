@@ -7,7 +7,7 @@
 //! ```text
 //!             ┌─▶ Receiving ─▶ Sealing ──────────┐
 //!   – ─▶ Fetching ─▶ Storing ─▶ Fetched ─▶ Staging ─┴▶ Booting ═restart═▶ Confirming ─▶ completed
-//!                                                     ║   ◀─power cut────┘
+//!                   Receiving ◀─damaged in its slot───┤   ◀─power cut────┘
 //!                                                     ╚═restart═▶ FellBack ─▶ rolledBack
 //!   at any point, after an error that no retry helps: ─▶ failed
 //!   at any point, when an operator cancels it: ─▶ cancelled
@@ -19,7 +19,7 @@
 //!
 //! A restart that nobody asked for (a power cut) may come while the trial is armed, or before it is confirmed:
 //! then the slots tell what runs. Where that leaves open whose fault it was the trial is armed again, [`TRIALS`]
-//! times in all.
+//! times in all. What its first trial has left damaged in its slot is received anew before, once.
 
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ use crate::dialect::{self, Dialect, News};
 use crate::payload::Order;
 use crate::place::{Piece, is_armed, is_confirmed, runs, short};
 use crate::section;
+use crate::streamed::ANEW;
 use crate::trouble::{ATTEMPTS, Stage, Trouble, shortened};
 
 /// How often the trial of one update is armed at most.
@@ -82,23 +83,9 @@ pub enum Step {
         version: String,
     },
     /// The slot is sealed; its trial boot is to be armed, or is, or is over.
-    Booting {
-        /// The slot.
-        slot: String,
-        /// What it was sealed with.
-        version: String,
-        /// How often the trial was armed.
-        trials: u32,
-    },
+    Booting(Trial),
     /// The trial boot runs and is to be confirmed.
-    Confirming {
-        /// The slot.
-        slot: String,
-        /// What it was sealed with.
-        version: String,
-        /// How often the trial was armed.
-        trials: u32,
-    },
+    Confirming(Trial),
     /// The trial did not stay up; this is still to be told.
     FellBack {
         /// The slot.
@@ -106,6 +93,23 @@ pub enum Step {
         /// What it was sealed with.
         version: String,
     },
+}
+
+/// What is on trial.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trial {
+    /// The group of slots.
+    pub slot: String,
+    /// What it was sealed with.
+    pub version: String,
+    /// How often the trial was armed, since the images were received last.
+    pub trials: u32,
+    /// Each image with its slot, should they have to be received again. Versions before wrote none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<Piece>,
+    /// How often the images were received anew.
+    #[serde(default)]
+    pub anew: u32,
 }
 
 impl Step {
@@ -135,8 +139,8 @@ impl Checkpoint for Step {
             Step::Sealing { .. } => "sealing",
             Step::Fetched { .. } => "fetched",
             Step::Staging { .. } => "staging",
-            Step::Booting { .. } => "booting",
-            Step::Confirming { .. } => "confirming",
+            Step::Booting(_) => "booting",
+            Step::Confirming(_) => "confirming",
             Step::FellBack { .. } => "fell-back",
         }
     }
@@ -198,8 +202,8 @@ impl Update<'_> {
                 Some(Step::Sealing { slot, pieces, anew }) => self.seal(&slot, &pieces, anew)?,
                 Some(Step::Fetched { digest }) => self.choose(&digest)?,
                 Some(Step::Staging { slot, digest, version }) => self.stage(&slot, &digest, &version)?,
-                Some(Step::Booting { slot, version, trials }) => self.boot(&slot, &version, trials)?,
-                Some(Step::Confirming { slot, version, trials }) => self.confirm(&slot, &version, trials)?,
+                Some(Step::Booting(trial)) => self.boot(trial)?,
+                Some(Step::Confirming(trial)) => self.confirm(trial)?,
                 Some(Step::FellBack { slot, version }) => self.fell_back(&slot, &version)?,
             };
             match next {
@@ -253,39 +257,41 @@ impl Update<'_> {
         staging.seal(version)?;
         info!("the image is in the slot"; slot, version);
         self.tell(News::Restarting)?;
-        Ok(Next::Step(Step::Booting { slot: slot.to_owned(), version: version.to_owned(), trials: 0 }))
+        let (slot, version) = (slot.to_owned(), version.to_owned());
+        let piece =
+            Piece { image: 0, slot: slot.clone(), digest: digest.to_owned(), version: version.clone() };
+        Ok(Next::Step(Step::Booting(Trial { slot, version, trials: 0, pieces: vec![piece], anew: 0 })))
     }
 
-    fn boot(&self, slot: &str, version: &str, trials: u32) -> Result<Next, Trouble> {
-        let (slot, version) = (slot.to_owned(), version.to_owned());
-        if runs(&slot)? {
-            return Ok(Next::Step(Step::Confirming { slot, version, trials }));
+    fn boot(&self, trial: Trial) -> Result<Next, Trouble> {
+        if runs(&trial.slot)? {
+            return Ok(Next::Step(Step::Confirming(trial)));
         }
         // Armed, and the device went down before it was restarted: that trial is still to come.
-        let armed = is_armed(&slot)?;
+        let armed = is_armed(&trial.slot)?;
         // Once may have been a power cut on the way up, which is nobody's fault and leaves no trace.
-        let fell_back = trials > 1 && matches!(self.job.wake(), Wake::Restarted { .. });
-        if !armed && (fell_back || trials >= TRIALS) {
-            return Ok(Next::Step(Step::FellBack { slot, version }));
+        let fell_back = trial.trials > 1 && matches!(self.job.wake(), Wake::Restarted { .. });
+        if !armed && (fell_back || trial.trials >= TRIALS) {
+            return Ok(Next::Step(Step::FellBack { slot: trial.slot, version: trial.version }));
         }
         if !armed {
             // Counted before it is armed: a device that never comes this far again must not do so for ever.
-            self.job.store(&Step::Booting {
-                slot: slot.clone(),
-                version: version.clone(),
-                trials: trials + 1,
-            })?;
+            self.job.store(&Step::Booting(Trial { trials: trial.trials + 1, ..trial.clone() }))?;
         }
-        let activation = flash::activate_if_allowed(&slot).inspect_err(|_| {
-            // What was not armed was no trial: three of them would be told as an image that does not boot. Where even
-            // this cannot be seen or stored, it counts.
-            if !armed && is_armed(&slot).is_ok_and(|armed| !armed) {
-                let step = Step::Booting { slot: slot.clone(), version: version.clone(), trials };
-                if let Err(error) = self.job.store(&step) {
+        let activation = match flash::activate_if_allowed(&trial.slot) {
+            Ok(activation) => activation,
+            Err(error) => {
+                // What was not armed was no trial: three of them would be told as an image that does not boot. Where even
+                // this cannot be seen or stored, it counts.
+                if !armed
+                    && is_armed(&trial.slot).is_ok_and(|armed| !armed)
+                    && let Err(error) = self.job.store(&Step::Booting(trial.clone()))
+                {
                     warn!("a trial that was not armed counts"; reason = error);
                 }
+                return self.damaged(trial, error);
             }
-        })?;
+        };
         match activation {
             Activation::Armed => {
                 if matches!(self.job.wake(), Wake::Due) {
@@ -296,36 +302,51 @@ impl Update<'_> {
             }
             Activation::Postponed { reason, retry_after } => {
                 info!("the restart is put off"; reason, seconds = retry_after.as_secs());
-                self.job.store(&Step::Booting { slot, version, trials })?;
+                self.job.store(&Step::Booting(trial))?;
                 self.tell(News::Postponed { reason: &shortened(&reason), seconds: retry_after.as_secs() })?;
                 Ok(Next::End(End::Well(Outcome::Later(retry_after))))
             }
         }
     }
 
-    fn confirm(&self, slot: &str, version: &str, trials: u32) -> Result<Next, Trouble> {
-        if !runs(slot)? {
+    /// Goes back for what is damaged in its slot by now: a trial that the power cut short has written to it, or it rotted.
+    /// Not for ever, since an image may be to blame that damages itself.
+    fn damaged(&self, trial: Trial, error: flash::Error) -> Result<Next, Trouble> {
+        let Trial { slot, pieces, anew, .. } = trial;
+        if !matches!(error, flash::Error::DigestMismatch(_) | flash::Error::NotSealed(_)) {
+            return Err(error.into());
+        }
+        if anew >= ANEW || pieces.is_empty() {
+            return Err(Trouble::new(Stage::Apply, error.code(), error.to_string(), false));
+        }
+        info!("the image is not whole any more and is received anew"; slot, reason = error);
+        self.tell(News::Downloading)?;
+        Ok(Next::Step(Step::Receiving { slot, pieces, anew: anew + 1 }))
+    }
+
+    fn confirm(&self, trial: Trial) -> Result<Next, Trouble> {
+        if !runs(&trial.slot)? {
             // The device went down before this point was reached, and the trial has lapsed.
-            let (slot, version) = (slot.to_owned(), version.to_owned());
-            return Ok(Next::Step(Step::Booting { slot, version, trials }));
+            return Ok(Next::Step(Step::Booting(trial)));
         }
         flash::confirm()?;
-        info!("the new image is confirmed"; slot, version);
-        Ok(Next::End(End::Well(self.completed(slot, version)?)))
+        info!("the new image is confirmed"; slot = trial.slot, version = trial.version);
+        Ok(Next::End(End::Well(self.completed(&trial.slot, &trial.version)?)))
     }
 
     fn completed(&self, slot: &str, version: &str) -> Result<Outcome, Trouble> {
         self.tell(News::Completed { version })?;
-        section::forget_failure();
+        section::forget_failure(&self.order);
         Ok(Outcome::Done(json!({ "slot": slot, "version": version })))
     }
 
     fn fell_back(&self, slot: &str, version: &str) -> Result<Next, Trouble> {
-        let running = running_version().unwrap_or_else(|| "the version before".to_owned());
-        let message = format!("slot {slot} with version {version} did not stay up; {running} runs again");
+        let running = running_version();
+        let shown = running.as_deref().unwrap_or(dialect::BEFORE);
+        let message = format!("slot {slot} with version {version} did not stay up; {shown} runs again");
         error!("{message}");
         section::remember_failure(&self.order, &message);
-        self.tell(News::RolledBack { running: &running, message: &message })?;
+        self.tell(News::RolledBack { running: running.as_deref(), message: &message })?;
         Ok(Next::End(End::Failed(message)))
     }
 
@@ -349,7 +370,8 @@ impl Update<'_> {
             None | Some(Step::Fetching | Step::Storing | Step::Receiving { .. }) => Stage::Download,
             Some(_) => Stage::Apply,
         };
-        self.tell(News::Cancelled(stage)).map_err(|trouble| trouble.failure())?;
+        self.tell(News::Cancelled { stage, boots: confirmed_version().as_deref() })
+            .map_err(|trouble| trouble.failure())?;
         Ok(Outcome::Done(json!("cancelled")))
     }
 
@@ -358,7 +380,7 @@ impl Update<'_> {
     /// But an image that is confirmed is no failure, whatever came afterwards; and as long as nobody can say whether it is
     /// nothing is told.
     fn failed(&self, at: Option<&Step>, trouble: &Trouble) -> Result<Outcome, Failure> {
-        if let Some(Step::Confirming { slot, version, .. }) = at {
+        if let Some(Step::Confirming(Trial { slot, version, .. })) = at {
             let completed = match is_confirmed(slot) {
                 Ok(true) => self.completed(slot, version).map(Some),
                 confirmed => confirmed.map(|_| None),
@@ -372,13 +394,13 @@ impl Update<'_> {
             }
         }
         error!("the update has failed"; code = trouble.code, reason = trouble.message);
-        if matches!(at, Some(Step::Booting { .. } | Step::Confirming { .. }))
+        if matches!(at, Some(Step::Booting(_) | Step::Confirming(_)))
             && let Err(error) = flash::revert()
         {
             error!("the trial could not be given up"; reason = error);
         }
         section::remember_failure(&self.order, &trouble.message);
-        if let Err(untold) = self.tell(News::Failed(trouble)) {
+        if let Err(untold) = self.tell(News::Failed { trouble, boots: confirmed_version().as_deref() }) {
             error!("the failure could not be reported"; reason = untold.message);
             // The twin would say for ever what was true before.
             if untold.transient && self.job.attempt() < 2 * ATTEMPTS {
@@ -387,6 +409,11 @@ impl Update<'_> {
         }
         Err(Failure::Permanent(trouble.message.clone()))
     }
+}
+
+/// The version that boots without a trial, where its slot was sealed with one.
+pub(crate) fn confirmed_version() -> Option<String> {
+    flash::slots().ok()?.into_iter().find(|slot| slot.good)?.version
 }
 
 /// The version that the device runs, where its slot was sealed with one.

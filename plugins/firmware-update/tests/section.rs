@@ -84,6 +84,68 @@ fn what_fell_back_is_not_tried_again_until_the_section_changes() {
     assert_eq!(device.apply::<FirmwareUpdate>(other).status, 202);
 }
 
+/// Has an order fail for good: there is no such file.
+fn fail(device: &Device, section: &Value) {
+    let job = device.apply::<FirmwareUpdate>(section.clone()).job.unwrap();
+    assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Permanent(_)));
+}
+
+#[test]
+fn what_failed_is_refused_whatever_direct_methods_did_since() {
+    let device = device();
+    let gone = json!({ "fwVersion": "3.0.0", "fwPackageURI": "https://images.example.com/gone.img" });
+    fail(&device, &gone);
+    // One that comes through, and one that fails.
+    let job = device.call::<FirmwareUpdate>("firmwareUpdate", json!(URI)).job.unwrap();
+    assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Done(_)));
+    let bad = json!("https://images.example.com/bad.img");
+    let job = device.call::<FirmwareUpdate>("firmwareUpdate", bad).job.unwrap();
+    assert!(matches!(device.finish::<FirmwareUpdate>(&job), End::Permanent(_)));
+    let again = device.apply::<FirmwareUpdate>(gone.clone());
+    assert_eq!((again.status, again.job), (400, None));
+
+    // Until the section changes, be it to nothing.
+    assert_eq!(device.apply::<FirmwareUpdate>(json!({})).status, 200);
+    assert_eq!(device.apply::<FirmwareUpdate>(gone).status, 202);
+}
+
+#[test]
+fn what_a_version_before_kept_still_counts() {
+    let device = device();
+    fail(&device, &json!({ "fwVersion": "3.0.0", "fwPackageURI": "https://images.example.com/gone.img" }));
+    let kept: Value = serde_json::from_slice(&device.stored("failure").unwrap()).unwrap();
+    let one = serde_json::to_vec(&kept[0]).unwrap();
+    device.within(|| hotshoe_guest::storage::set("failure", &one).unwrap());
+    let gone = json!({ "fwVersion": "3.0.0", "fwPackageURI": "https://images.example.com/gone.img" });
+    assert_eq!(device.apply::<FirmwareUpdate>(gone).status, 400);
+}
+
+#[test]
+fn a_trial_that_nobody_confirmed_is_not_the_current_version() {
+    let device = device();
+    for version in ["2.8.4", "2.8.5"] {
+        let section = json!({ "fwVersion": version, "fwPackageURI": URI });
+        let job = device.apply::<FirmwareUpdate>(section.clone()).job.unwrap();
+        assert_eq!(device.run_job::<FirmwareUpdate>(&job), End::Restart);
+        device.restart();
+        if version == "2.8.4" {
+            assert!(matches!(device.run_job::<FirmwareUpdate>(&job), End::Done(_)));
+            continue;
+        }
+        device.apply::<FirmwareUpdate>(section);
+        let twin = device.reported();
+        assert_eq!(twin["firmware"]["currentFwVersion"], "2.8.4", "{twin}");
+        assert_ne!(twin["firmware"]["fwUpdateStatus"], "current", "{twin}");
+        // Somebody said otherwise, and the trial is given up.
+        device.within(|| {
+            hotshoe_guest::report::patch(&json!({ "firmware": { "currentFwVersion": version } })).unwrap();
+        });
+        device.cancel_job(&job);
+        assert_eq!(device.run_job::<FirmwareUpdate>(&job), End::Cancelled);
+        assert_eq!(device.reported()["firmware"]["currentFwVersion"], "2.8.4");
+    }
+}
+
 #[test]
 fn the_section_is_refused_where_the_dialect_is_off() {
     let refusal = device().with_settings(json!({})).apply::<FirmwareUpdate>(wanted());

@@ -233,7 +233,26 @@ impl Slots {
         self.append(name, rest)
     }
 
+    /// Flips a bit of what is in a slot.
+    pub(super) fn damage(&mut self, name: &str) -> bool {
+        let byte = self.find(name).ok().and_then(|entry| entry.bytes.first_mut());
+        byte.map(|byte| *byte ^= 1).is_some()
+    }
+
     pub(super) fn seal(&mut self, name: &str, version: &str) -> Result<(), Error> {
+        let group = self.find(name)?.group;
+        if self.on_trial(group) || group == self.good {
+            return Ok(());
+        }
+        self.prove(name)?;
+        let entry = self.find(name)?;
+        entry.content = Content::Sealed;
+        entry.version = Some(version.to_owned());
+        Ok(())
+    }
+
+    /// Reads back what is in a slot.
+    fn prove(&mut self, name: &str) -> Result<(), Error> {
         let entry = self.find(name)?;
         let actual = super::host::download::sha256(&entry.bytes);
         if entry.digest.as_ref() != Some(&actual) {
@@ -242,8 +261,6 @@ impl Slots {
             entry.content = Content::Empty;
             return Err(Error::DigestMismatch(actual));
         }
-        entry.content = Content::Sealed;
-        entry.version = Some(version.to_owned());
         Ok(())
     }
 
@@ -260,7 +277,12 @@ impl Slots {
             None if group == self.running || group == self.good => {
                 return Err(Error::Busy(format!("{name} runs, or is what the boot loader falls back to")));
             }
-            None => self.trial = Some(Trial { group, armed: true }),
+            None => {
+                let parts = self.entries.iter().filter(|entry| entry.group == group);
+                let parts: Vec<String> = parts.map(|entry| entry.name.clone()).collect();
+                parts.iter().try_for_each(|part| self.prove(part))?;
+                self.trial = Some(Trial { group, armed: true });
+            }
         }
         Ok(())
     }

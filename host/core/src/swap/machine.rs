@@ -203,7 +203,8 @@ pub fn admit(
         }
     }
     match &record.floor {
-        Some(floor) if version < floor && !settings.downgrade => {
+        // Not by `Ord`, which would have builds of one version be below each other.
+        Some(floor) if version.cmp_precedence(floor).is_lt() && !settings.downgrade => {
             Err(Refused::BelowFloor { version: version.clone(), floor: floor.clone() })
         }
         _ => Ok(Admission::Go),

@@ -110,9 +110,8 @@ fn go_live(mut record: Record, release: Release, now: u64) -> Record {
     record.previous = previous;
     record.older.retain(|older| older.digest != release.digest);
     record.older.extend(surplus.filter(|surplus| surplus.digest != release.digest));
-    record.held = record
-        .held
-        .filter(|held| held.release.digest != release.digest && held.release.version > release.version);
+    record.held =
+        record.held.filter(|held| held.release.digest != release.digest && is_newer(&held.release, &release));
     record.live = Some(Release { at: now, ..release });
     record.strikes.clear();
     record.rounds = 0;
@@ -185,10 +184,19 @@ pub(super) fn roll_back(
     (record, vec![Effect::Store, Effect::Route(digest), Effect::Collect])
 }
 
+/// Whether a release is of a newer version than another one; builds of one version are not.
+fn is_newer(release: &Release, other: &Release) -> bool {
+    release.version.cmp_precedence(&other.version).is_gt()
+}
+
+/// The floor after this version has proved itself over it.
+fn raised(floor: Option<Version>, proven: &Version) -> Option<Version> {
+    floor.filter(|floor| proven.cmp_precedence(floor).is_le()).or_else(|| Some(proven.clone()))
+}
+
 pub(super) fn settle(mut record: Record) -> (Record, Vec<Effect>) {
     if let Some(live) = &record.live {
-        record.floor =
-            Some(record.floor.take().map_or(live.version.clone(), |floor| floor.max(live.version.clone())));
+        record.floor = raised(record.floor.take(), &live.version);
         record.bad.remove(&live.digest);
     }
     record.standing = Standing::Settled;
@@ -271,7 +279,7 @@ pub(super) fn booted(
     }
     let is_factory = |release: &Release| matches!(release.origin, Origin::Factory { .. });
     let newer = is_factory(&chosen)
-        && record.live.as_ref().is_some_and(|live| !is_factory(live) && chosen.version > live.version);
+        && record.live.as_ref().is_some_and(|live| !is_factory(live) && is_newer(&chosen, live));
     let mut effects = vec![Effect::Keep(digest.clone()), Effect::Store, Effect::Route(digest)];
     if newer {
         // The image brings a newer one: a swap like any other.
@@ -285,8 +293,7 @@ pub(super) fn booted(
         record.older.extend(record.previous.take());
         record.older.retain(|older| older.digest != chosen.digest);
         if is_factory(&chosen) && failures.is_empty() {
-            let version = chosen.version.clone();
-            record.floor = Some(record.floor.take().map_or(version.clone(), |floor| floor.max(version)));
+            record.floor = raised(record.floor.take(), &chosen.version);
         }
         record.held = record.held.filter(|held| held.release.digest != chosen.digest);
         record.live = Some(Release { at: now, ..chosen });

@@ -164,7 +164,8 @@ impl Record {
         let of_image = self.live.as_ref().is_some_and(|live| matches!(live.origin, Origin::Factory { .. }));
         let newer = factory.filter(|factory| {
             let known = self.live.as_ref().map(|live| &live.version);
-            known.is_none_or(|known| factory.version > *known) && !self.bad.contains_key(&factory.digest)
+            known.is_none_or(|known| factory.version.cmp_precedence(known).is_gt())
+                && !self.bad.contains_key(&factory.digest)
         });
         let first = if of_image { factory } else { newer };
         let (live, previous) = (self.live.as_ref(), self.previous.as_ref());

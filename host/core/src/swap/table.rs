@@ -170,6 +170,28 @@ fn the_live_version_can_be_granted_more() {
 }
 
 #[test]
+fn builds_of_one_version_are_not_below_each_other() {
+    let build = |major, build: &str| {
+        let mut release = release(major);
+        release.version.build = build.parse().unwrap();
+        release
+    };
+    let mut before = record(probation());
+    before.live = Some(build(2, "b"));
+    let (settled, _) = at_now(before, Event::Proven { digest: digest(2) });
+    let try_it =
+        |version: &Version| admit(&settled, version, &digest(7), Demand::Explicit, NOW, &Settings::default());
+    assert_eq!(try_it(&build(2, "a").version), Ok(Admission::Go));
+    assert_eq!(try_it(&build(2, "c").version), Ok(Admission::Go));
+    assert!(try_it(&build(1, "z").version).is_err());
+    // Nor is the build that the image brings a newer one.
+    let mut of_image = factory(7);
+    of_image.version = build(2, "z").version;
+    let candidates = settled.candidates(Some(&of_image));
+    assert_eq!(candidates.first().map(|release| &release.digest), Some(&digest(2)));
+}
+
+#[test]
 fn nothing_below_the_floor_comes_in_unless_the_policy_says_so() {
     let (settled, _) = at_now(record(probation()), Event::Proven { digest: digest(2) });
     assert_eq!(settled.floor, Some(Version::new(2, 0, 0)), "raised by what has proved itself");

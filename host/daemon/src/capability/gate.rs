@@ -13,7 +13,7 @@ use hotshoe_core::policy::update::{POSTPONEMENTS, Postponement};
 use super::Context;
 use super::bindings::hotshoe::plugin::download;
 use super::bindings::hotshoe::plugin::flash::{self, Activation, Space};
-use super::entry::SOON;
+use super::entry::{IMAGE, SOON};
 use crate::fetch::FetchError;
 use crate::flash::{Flash, FlashError};
 use crate::gate::{Gate, PluginQuotas, Question, STATE_ROOM};
@@ -175,13 +175,19 @@ impl Context {
             let holder = holder.clone();
             self.with_flash(move |flash| flash.armed(&holder)).await?
         };
-        if armed.as_deref() != Some(slot.as_str())
-            && let Some(postponement) = self.put_off(&slot, &job).await?
-        {
-            let Postponement { reason, retry_after } = postponement;
-            tracing::info!(slot, reason, ?retry_after, "an image is not armed yet");
-            let retry_after = nanoseconds(retry_after);
-            return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
+        if armed.as_deref() != Some(slot.as_str()) {
+            self.may_arm(&slot).await?;
+            if let Some(Postponement { reason, retry_after }) = self.put_off(&slot, &job).await? {
+                tracing::info!(slot, reason, ?retry_after, "an image is not armed yet");
+                let retry_after = nanoseconds(retry_after);
+                return Ok(Activation::Postponed(flash::Postponement { reason, retry_after }));
+            }
+            // It takes as long as reading the image does, so before the job is locked for the arming.
+            let (flash, wanted, holder) = (self.services.flash.clone(), slot.clone(), holder.clone());
+            let disk = self.disk();
+            let proving = disk.blocking(IMAGE, move || flash.prove(&wanted, &holder));
+            let proven = job.unless_cancelled(proving).await.map_err(denied)?;
+            proven.map_err(flash::Error::Io)??;
         }
         let (flash, wanted) = (self.services.flash.clone(), slot.clone());
         let disk = self.disk();
@@ -189,6 +195,14 @@ impl Context {
         let armed = job.arm(&slot, act).await.map_err(denied)?;
         armed.map_err(flash::Error::Io)?.map_err(flash::Error::from)?;
         Ok(Activation::Armed)
+    }
+
+    /// Whether what stands in a slot may boot by the policy of now: a plugin may arm what it never staged.
+    async fn may_arm(&mut self, slot: &str) -> Result<(), flash::Error> {
+        let (gate, unsigned, wanted) = (self.services.gate.clone(), self.services.unsigned, slot.to_owned());
+        let check = move |flash: &Flash| Ok(gate.check_sealed(&flash.sealed(&wanted)?, unsigned));
+        let checked = self.with_flash(check).await?;
+        checked.map_err(flash::Error::Untrusted)
     }
 
     async fn put_off(&mut self, slot: &str, job: &JobHandle) -> Result<Option<Postponement>, flash::Error> {
@@ -208,7 +222,8 @@ impl Context {
         let Err(reason) = asked else { return Ok(None) };
         let times = job.postponed().await.map_err(denied)?;
         if times > POSTPONEMENTS {
-            return Err(flash::Error::Busy(format!("given up after {POSTPONEMENTS} times: {reason}")));
+            // Not `busy`, which passes.
+            return Err(flash::Error::Denied(format!("given up after {POSTPONEMENTS} times: {reason}")));
         }
         Ok(Some(Postponement { reason, retry_after: self.services.gate.check_pause(times) }))
     }

@@ -4,7 +4,8 @@
 //! this update beside a root file system of the one before never boots.
 //!
 //! Why the job is written down with the digests: that a part is sealed says that it is whole, not that it belongs to
-//! the others. A job that finds a part sealed with the digest that it wants takes it over without writing it again.
+//! the others. A job that finds a part sealed with the digest that it wants reads it back and takes it over without
+//! writing it again.
 //! Parts are written in the order of the configuration, so that what is there after a cut is always a beginning.
 
 use std::collections::BTreeMap;

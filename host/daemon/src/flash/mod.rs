@@ -1,9 +1,9 @@
 //! Slots: where images stand, what is in them, and which one boots.
 //!
 //! Promise: the slot the device runs from is never written, nor the one it falls back to; a slot counts as sealed
-//! only after its bytes were read back from the disk and had the digest that vouches for them; an image boots for
-//! good only after it said so itself. One job at a time holds a slot, whoever's plugin it belongs to. Every call
-//! may be cut anywhere and made again.
+//! only after its bytes were read back from the disk and had the digest that vouches for them, and is read back again
+//! before that is counted on later; an image boots for good only after it said so itself. One job at a time holds a
+//! slot, whoever's plugin it belongs to. Every call may be cut anywhere and made again.
 //!
 //! Why the record of a slot is written *before* its first byte: until then the old image is whole and sealed, from
 //! then on it is nothing; there is no moment at which a half-written slot counts as bootable.
@@ -19,12 +19,16 @@ mod config;
 mod error;
 mod group;
 mod place;
+mod proof;
 mod record;
 mod records;
 mod staged;
 mod staging;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
 use hotshoe_core::{
     digest::Digest,
@@ -44,7 +48,7 @@ pub use error::FlashError;
 pub use group::GroupInfo;
 pub use place::Place;
 pub use record::Encoded;
-pub use staged::Staged;
+pub use staged::{Sealed, Staged};
 pub use staging::{Reader, Running, Staging, Unsynced, Wear};
 
 /// What is in a slot.
@@ -138,6 +142,8 @@ struct Lease {
     holder: Option<String>,
     /// Grows when a staging is opened or the holder lets go; older stagings write no more.
     generation: u64,
+    /// When this process last read back what is sealed in the slot, to its end.
+    proven: Option<Instant>,
 }
 
 impl Flash {
@@ -297,8 +303,10 @@ impl Flash {
         Staging::new(self.0.clone(), found.config.clone(), record, generation, assurance)
     }
 
-    /// Arms one trial boot of a group whose slots this job has sealed, all of them. Durable when it returns; arming it
-    /// again is well.
+    /// Arms one trial boot of a group whose slots are sealed, all of them; where it has several, by this job. Durable when
+    /// it returns; arming it again is well.
+    ///
+    /// Does not look at what is in the slots: that is what [`Flash::prove`] is for, just before.
     pub fn activate(&self, group: &str, holder: &str) -> Result<(), FlashError> {
         let group = self.0.group(group)?;
         let mut leases = Vec::new();

@@ -83,6 +83,11 @@ impl PartConfig {
         folder.open(&name, how)
     }
 
+    /// Whether what boots is something else than what an image is written to.
+    pub(super) fn is_unpacked(&self) -> bool {
+        matches!(self.place, Place::Tree { .. })
+    }
+
     /// What is left to do with an image that was verified, before its slot counts as sealed. Durable when it returns;
     /// doing it again after a cut is well.
     pub(super) fn settle(&self, image: &dyn Volume, length: u64) -> io::Result<()> {

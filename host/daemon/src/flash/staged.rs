@@ -13,6 +13,15 @@ pub struct Staged {
     pub length: Option<u64>,
 }
 
+/// A whole image in a slot.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sealed {
+    /// The slot.
+    pub slot: String,
+    /// The signed target that vouched for it; none where nobody signed it.
+    pub signed: Option<SignedImage>,
+}
+
 impl Flash {
     /// The signed images that run and are confirmed.
     ///
@@ -25,6 +34,19 @@ impl Flash {
             images.extend(record.and_then(|record| record.signed));
         }
         Ok(images)
+    }
+
+    /// What is sealed in a slot, or in the parts of a group.
+    ///
+    /// # Errors
+    /// There is no such slot or group, or the disk.
+    pub fn sealed(&self, name: &str) -> Result<Vec<Sealed>, FlashError> {
+        let mut all = Vec::new();
+        for slot in &self.0.group(name)?.parts {
+            let record = self.0.content(slot)?.filter(|record| record.sealed.is_some());
+            all.extend(record.map(|record| Sealed { slot: slot.clone(), signed: record.signed }));
+        }
+        Ok(all)
     }
 
     /// What stands in a slot; of a group its first part, with the bytes of all.

@@ -10,6 +10,7 @@ use crate::{
 };
 
 mod groups;
+mod proof;
 mod trees;
 
 const SIZE: u64 = 4 * 1024 * 1024;

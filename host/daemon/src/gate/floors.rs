@@ -11,9 +11,10 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hotshoe_core::policy::Unsigned;
 use hotshoe_core::policy::floor::{Rank, name_of};
 
-use crate::flash::{Flash, SignedImage};
+use crate::flash::{Flash, Sealed, SignedImage};
 use crate::state::{StateDir, StateError};
 
 /// The file of all floors.
@@ -45,6 +46,24 @@ impl Floors {
         }
         let floor = self.ranks().get(name).cloned().unwrap_or_default();
         floor.check(name, image).map_err(|error| error.to_string())
+    }
+
+    /// Checks what stands in a group that is to be armed. What was let in once is not let in for ever: the floor may have
+    /// risen since, the policy may have changed, the repository may have withdrawn the target.
+    pub(super) fn check_sealed(&self, sealed: &[Sealed], unsigned: Unsigned) -> Result<(), String> {
+        for Sealed { slot, signed } in sealed {
+            match signed {
+                Some(image) => self.check(image.counted_as(), &image.rank())?,
+                None if unsigned == Unsigned::Deny => {
+                    return Err(format!(
+                        "no signed target covers the image in slot {slot:?}, and firmware.unsigned is \"deny\" in the \
+                         device's policy: stage a signed image, or let the operator set it to \"digest\""
+                    ));
+                }
+                None => {}
+            }
+        }
+        Ok(())
     }
 
     /// Raises the floors to what runs and is good.
@@ -97,7 +116,7 @@ mod tests {
 
     use cap_std::ambient_authority;
     use cap_std::fs::Dir;
-    use hotshoe_core::digest::Algorithm;
+    use hotshoe_core::digest::{Algorithm, Digest};
 
     use super::*;
     use crate::artifact::hash::Hasher;
@@ -123,20 +142,24 @@ mod tests {
         /// Seals a signed image of this version in a slot, and boots it on trial.
         fn try_image(&self, slot: &str, version: &str) {
             let (flash, bytes) = (self.flash(), version.as_bytes());
-            let mut hasher = Hasher::new(Algorithm::Sha256);
-            hasher.update(bytes);
             let image = SignedImage {
                 target: "images/gateway/fw.img".into(),
                 name: None,
                 version: Some(version.into()),
                 sequence: None,
             };
-            let mut staging = flash.stage(slot, &hasher.finish(), "job", Assurance::Signed(image)).unwrap();
+            let mut staging = flash.stage(slot, &digest(bytes), "job", Assurance::Signed(image)).unwrap();
             staging.append(bytes).unwrap();
             staging.seal(version).unwrap();
             flash.activate(slot, "job").unwrap();
             boot::boot(Arc::new(self.dir("flash"))).unwrap();
         }
+    }
+
+    fn digest(bytes: &[u8]) -> Digest {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        hasher.update(bytes);
+        hasher.finish()
     }
 
     fn version(text: &str) -> Rank {
@@ -156,6 +179,32 @@ mod tests {
         assert!(floors.check("images/gateway", &version("2.0.0")).is_ok());
         assert!(floors.check("images/other", &version("1.0.0")).is_ok(), "another name");
         assert!(device.floors(true).check("images/gateway", &version("1.0.0")).is_ok(), "set aside");
+    }
+
+    #[test]
+    fn what_stands_in_a_slot_is_checked_again_before_it_is_armed() {
+        let device = Device(tempfile::tempdir().unwrap());
+        // Both were let in, one after the other, and the first one still stands whole in its slot.
+        device.try_image("b", "1.0.0");
+        device.flash().confirm().unwrap();
+        device.try_image("a", "2.0.0");
+        device.flash().confirm().unwrap();
+        let check = |slot: &str, downgrade, unsigned| {
+            device.floors(downgrade).check_sealed(&device.flash().sealed(slot).unwrap(), unsigned)
+        };
+        let told = check("b", false, Unsigned::Allow).unwrap_err();
+        assert!(told.contains("1.0.0 is below 2.0.0"), "{told}");
+        assert_eq!(check("a", false, Unsigned::Deny), Ok(()));
+        assert_eq!(check("b", true, Unsigned::Deny), Ok(()), "set aside");
+        // Nobody signed this one.
+        let (flash, bytes) = (device.flash(), b"bytes");
+        let mut staging = flash.stage("b", &digest(bytes), "job", Unsigned::Digest).unwrap();
+        assert_eq!(check("b", false, Unsigned::Deny), Ok(()), "there is nothing yet that could be armed");
+        staging.append(bytes).unwrap();
+        staging.seal("1").unwrap();
+        assert_eq!(check("b", false, Unsigned::Digest), Ok(()));
+        let told = check("b", false, Unsigned::Deny).unwrap_err();
+        assert!(told.contains("slot \"b\"") && told.contains("firmware.unsigned is \"deny\""), "{told}");
     }
 
     #[test]

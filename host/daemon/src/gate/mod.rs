@@ -7,7 +7,7 @@
 //! - windows and the check: [`Gate::closed`], [`Gate::ask`] (`[update]`)
 //! - the caps of a metered link: [`Gate::put_off_fetch`], and while it runs [`traffic`] (`[download]`)
 //! - what a plugin may write and download in a day: [`Gate::quotas`] (`[plugins]`)
-//! - minimum versions: [`Gate::check_floor`], [`Gate::confirmed`] (`[firmware]`)
+//! - minimum versions and who vouches: [`Gate::check_floor`], [`Gate::check_sealed`], [`Gate::confirmed`] (`[firmware]`)
 //! - room for what is written down about an update: [`Gate::room`]
 //!
 //! What the policy means is decided in `hotshoe_core::policy`; here it meets clocks, disks and plugins.
@@ -26,10 +26,10 @@ use hotshoe_core::manifest::PluginName;
 use hotshoe_core::policy::floor::Rank;
 use hotshoe_core::policy::traffic::DownloadPolicy;
 use hotshoe_core::policy::update::{DownloadTime, Postponement, UpdatePolicy};
-use hotshoe_core::policy::{Allowed, Policy};
+use hotshoe_core::policy::{Allowed, Policy, Unsigned};
 
 use crate::fetch::Clock;
-use crate::flash::Flash;
+use crate::flash::{Flash, Sealed};
 pub use crate::state::STATE_ROOM;
 use crate::state::{StateDir, StateError};
 
@@ -175,6 +175,15 @@ impl Gate {
     /// It is below; the text names both and says what to do.
     pub fn check_floor(&self, name: &str, image: &Rank) -> Result<(), String> {
         self.0.floors.check(name, image)
+    }
+
+    /// Checks images that stand in slots against the floors of their names, and against the policy for those that nobody
+    /// signed: as of now, whoever staged them and when.
+    ///
+    /// # Errors
+    /// They may not be armed; the text says why and what to do.
+    pub fn check_sealed(&self, sealed: &[Sealed], unsigned: Unsigned) -> Result<(), String> {
+        self.0.floors.check_sealed(sealed, unsigned)
     }
 
     /// Raises the floors to what runs and is confirmed. Blocks on the disk.

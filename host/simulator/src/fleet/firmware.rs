@@ -86,7 +86,7 @@ impl Update {
             Phase::Accepted => (Next::Tell(tell(News::Downloading)), Phase::Downloading),
             Phase::Downloading if self.fate == Fate::FailedDownload => {
                 let words = format!("{}: the server answered 404 Not Found", self.order.shown_uri());
-                return self.failed(tell, Stage::Download, "http", words);
+                return self.failed(tell, running, Stage::Download, "http", words);
             }
             Phase::Downloading => {
                 let mut patch = tell(News::Downloaded);
@@ -95,7 +95,7 @@ impl Update {
             }
             Phase::Applying if self.fate == Fate::FailedApply => {
                 let words = "slot b: the disk failed while it was written".to_owned();
-                return self.failed(tell, Stage::Apply, "disk", words);
+                return self.failed(tell, running, Stage::Apply, "disk", words);
             }
             Phase::Applying if self.fate == Fate::Silent => (Next::Vanish, Phase::Applying),
             Phase::Applying => (Next::Tell(tell(News::Restarting)), Phase::Restart),
@@ -103,7 +103,7 @@ impl Update {
             Phase::Trial if self.fate == Fate::RolledBack => {
                 let version = &self.version;
                 let words = format!("slot b with version {version} did not stay up; {running} runs again");
-                let mut patch = tell(News::RolledBack { running, message: &words });
+                let mut patch = tell(News::RolledBack { running: Some(running), message: &words });
                 merge(&mut patch, self.ended(Some(&words)));
                 (Next::Over(patch, Outcome::RolledBack), Phase::Trial)
             }
@@ -135,12 +135,13 @@ impl Update {
     fn failed(
         &self,
         tell: impl Fn(News<'_>) -> Value,
+        running: &str,
         stage: Stage,
         code: &'static str,
         message: String,
     ) -> Next {
-        let mut patch =
-            tell(News::Failed(&Trouble { stage, code, message: message.clone(), transient: false }));
+        let trouble = Trouble { stage, code, message: message.clone(), transient: false };
+        let mut patch = tell(News::Failed { trouble: &trouble, boots: Some(running) });
         merge(&mut patch, self.ended(Some(&message)));
         Next::Over(patch, Outcome::Failed)
     }

@@ -117,7 +117,11 @@ fn power_on(machine: &Machine) -> Option<bool> {
     machine.note(|| format!("boot {boots}: slot {slot}{}", if booted.trial { " on trial" } else { "" }));
     let judged = machine.with(|state| {
         state.running.clone_from(&slot);
-        judge::booted(state, &slot, booted.trial)
+        let judged = judge::booted(state, &slot, booted.trial);
+        if booted.trial {
+            state.soil();
+        }
+        judged
     });
     match judged {
         Ok(Character::NeverBoots) => {

@@ -35,6 +35,7 @@ enum Step {
     /// By way of the store, as far as the plugin is concerned.
     Staging {
         slot: String,
+        anew: u32,
     },
     /// Straight into the slots.
     Receiving {
@@ -48,10 +49,12 @@ enum Step {
     Booting {
         slot: String,
         trials: u32,
+        anew: u32,
     },
     Confirming {
         slot: String,
         trials: u32,
+        anew: u32,
     },
     FellBack {
         slot: String,
@@ -87,7 +90,11 @@ impl From<FlashError> for Trouble {
     fn from(error: FlashError) -> Trouble {
         let transient = matches!(
             error,
-            FlashError::Leased { .. } | FlashError::DigestMismatch { .. } | FlashError::Io { .. }
+            FlashError::Busy(_)
+                | FlashError::Unknown(_)
+                | FlashError::Leased { .. }
+                | FlashError::DigestMismatch { .. }
+                | FlashError::Io { .. }
         );
         Trouble { words: error.to_string(), transient }
     }
@@ -194,11 +201,11 @@ impl Update<'_> {
                     Next::Step(Step::Begun)
                 }
                 Some(Step::Begun) => self.choose().await?,
-                Some(Step::Staging { slot }) => self.stage(slot).await?,
+                Some(Step::Staging { slot, anew }) => self.stage(slot, anew).await?,
                 Some(Step::Receiving { slot, anew }) => self.receive(slot, anew).await?,
                 Some(Step::Sealing { slot, anew }) => self.seal(slot, anew).await?,
-                Some(Step::Booting { slot, trials }) => self.boot(slot, trials).await?,
-                Some(Step::Confirming { slot, trials }) => self.confirm(slot, trials).await?,
+                Some(Step::Booting { slot, trials, anew }) => self.boot(slot, trials, anew).await?,
+                Some(Step::Confirming { slot, trials, anew }) => self.confirm(slot, trials, anew).await?,
                 Some(Step::FellBack { slot }) => {
                     self.tell("rolledBack", Some(&slot)).await?;
                     Next::End(RunEnd::Permanent(format!("slot {slot} did not stay up")))
@@ -226,17 +233,17 @@ impl Update<'_> {
             return Ok(Next::Step(Step::Receiving { slot, anew: 0 }));
         }
         self.tell("applying", Some(&slot)).await?;
-        Ok(Next::Step(Step::Staging { slot }))
+        Ok(Next::Step(Step::Staging { slot, anew: 0 }))
     }
 
     /// From the store to the slot, from where it was left.
-    async fn stage(&self, slot: String) -> Result<Next, Trouble> {
+    async fn stage(&self, slot: String, anew: u32) -> Result<Next, Trouble> {
         let mut staging = self.open(&slot, 0)?;
         staging = self.fill(staging, 0).await?;
         self.be_hasty(&slot).await?;
         staging.seal(&self.image.version)?;
         self.tell("restarting", Some(&slot)).await?;
-        Ok(Next::Step(Step::Booting { slot, trials: 0 }))
+        Ok(Next::Step(Step::Booting { slot, trials: 0, anew }))
     }
 
     /// From the servers into the slots, one after the other; all but the last one are sealed.
@@ -270,7 +277,7 @@ impl Update<'_> {
             }
         }
         self.tell("restarting", Some(&slot)).await?;
-        Ok(Next::Step(Step::Booting { slot, trials: 0 }))
+        Ok(Next::Step(Step::Booting { slot, trials: 0, anew }))
     }
 
     /// What was read back and is not what was promised is received anew, not for ever.
@@ -309,18 +316,24 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// As the host's own gate does it for a plugin: the job knows of the trial before there is one.
+    /// As the host's own gate does it for a plugin: what is not armed is read back, and the job knows of the trial before
+    /// there is one.
     async fn arm(&self, slot: &str) -> Result<Result<(), FlashError>, Trouble> {
+        if self.host.flash.armed(self.run.id.as_str())?.as_deref() != Some(slot)
+            && let Err(error) = self.host.flash.prove(slot, self.run.id.as_str())
+        {
+            return Ok(Err(error));
+        }
         let (flash, armed, id) = (self.host.flash.clone(), slot.to_owned(), self.run.id.clone());
         let act = self.run.handle.arm(slot, async move { flash.activate(&armed, id.as_str()) }).await;
         act.map_err(Trouble::of_act)
     }
 
-    async fn boot(&self, slot: String, trials: u32) -> Result<Next, Trouble> {
+    async fn boot(&self, slot: String, trials: u32, anew: u32) -> Result<Next, Trouble> {
         let slots = self.host.flash.slots()?;
         let found = slots.iter().find(|info| info.belongs_to(&slot));
         if found.is_some_and(|info| info.running) {
-            return Ok(Next::Step(Step::Confirming { slot, trials }));
+            return Ok(Next::Step(Step::Confirming { slot, trials, anew }));
         }
         // Armed, and the device went down before the restart was asked for: that trial is still to come.
         let armed = found.is_some_and(|info| info.trial);
@@ -330,15 +343,27 @@ impl Update<'_> {
             return Ok(Next::Step(Step::FellBack { slot }));
         }
         if !armed {
-            self.save(&Step::Booting { slot: slot.clone(), trials: trials + 1 }).await?;
+            self.save(&Step::Booting { slot: slot.clone(), trials: trials + 1, anew }).await?;
         }
-        self.arm(&slot).await??;
-        Ok(Next::End(RunEnd::Restart))
+        match self.arm(&slot).await? {
+            Ok(()) => Ok(Next::End(RunEnd::Restart)),
+            // Its trial has left it damaged: received anew, not for ever.
+            Err(FlashError::DigestMismatch { .. } | FlashError::NotSealed(_)) if anew < ANEW => {
+                self.tell("downloading", None).await?;
+                let anew = anew + 1;
+                Ok(Next::Step(match self.is_streamed() {
+                    true => Step::Receiving { slot, anew },
+                    false => Step::Staging { slot, anew },
+                }))
+            }
+            Err(error @ FlashError::DigestMismatch { .. }) => Err(Trouble::lasting(error.to_string())),
+            Err(error) => Err(error.into()),
+        }
     }
 
-    async fn confirm(&self, slot: String, trials: u32) -> Result<Next, Trouble> {
+    async fn confirm(&self, slot: String, trials: u32, anew: u32) -> Result<Next, Trouble> {
         if !self.runs(&slot)? {
-            return Ok(Next::Step(Step::Booting { slot, trials }));
+            return Ok(Next::Step(Step::Booting { slot, trials, anew }));
         }
         if self.image.character == Character::FailsItsTest {
             return Err(Trouble::lasting("the new image fails its self-test"));

@@ -30,9 +30,10 @@ pub fn panics() -> Vec<String> {
     PANICS.take()
 }
 
-/// Whether what was booted may be: something whole, that was vouched for.
+/// Whether what was booted may be: something whole, that was vouched for. What was confirmed may write to itself.
 pub(super) fn booted(state: &State, slot: &str, trial: bool) -> Result<Character, String> {
-    let Some(image) = state.image_in(slot) else {
+    let image = if trial { state.whole_in(slot) } else { state.image_in(slot) };
+    let Some(image) = image else {
         return Err(format!(
             "slot {slot} is booted{} and holds no whole image",
             if trial { " on trial" } else { "" }

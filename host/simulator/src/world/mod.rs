@@ -39,6 +39,9 @@ use crate::{
 /// The names of the slots.
 pub const SLOTS: [&str; 2] = ["a", "b"];
 
+/// Which byte an image writes to that writes to its own slot.
+const SOIL: usize = 1000;
+
 /// What there is and what is to happen, but for what goes wrong.
 #[derive(Debug, Default)]
 pub struct World {
@@ -72,6 +75,8 @@ pub struct World {
     pub compressed: bool,
     /// Once there is a second order, this byte of the running slot is another one. It runs all the same.
     pub rots: Option<usize>,
+    /// An image that runs on trial writes to its own slot: it is another one from then on, and runs all the same.
+    pub soils: bool,
     /// The kernel does not drop what it has cached of slots: reading back may not ask the medium.
     pub cached: bool,
     /// Other plugins ask for slots that nobody may have now.
@@ -119,6 +124,8 @@ pub struct State {
     pub booting: bool,
     /// Whether the byte that is to rot has.
     pub rotten: bool,
+    /// Whether an image has written to its own slot.
+    pub soiled: bool,
 }
 
 impl World {
@@ -152,6 +159,7 @@ impl World {
             dead: false,
             booting: true,
             rotten: false,
+            soiled: false,
             world: Arc::clone(self),
         };
         if self.lapsed { before::lapsed(state) } else { state }
@@ -207,9 +215,17 @@ impl World {
 }
 
 impl State {
-    /// The image that is whole in a slot, as it is seen.
+    /// The image in a slot, as it is seen: whole, or as it became while it ran.
     pub fn image_in(&self, slot: &str) -> Option<&Image> {
         self.image(slot, |path| self.disk.find(path).map(Content::shown))
+    }
+
+    /// The image that is whole in a slot, as it is seen.
+    pub fn whole_in(&self, slot: &str) -> Option<&Image> {
+        let files = self.world.files(slot);
+        let contents: Vec<_> =
+            files.iter().map(|file| self.disk.find(&["flash", file]).map(Content::shown)).collect();
+        self.world.images.iter().find(|image| image.is_in(contents.iter().copied()))
     }
 
     /// The image that will be in a slot after a power cut in any case.
@@ -223,13 +239,23 @@ impl State {
         let found = |contents: &[Option<&[u8]>]| {
             self.world.images.iter().find(|image| image.is_in(contents.iter().copied()))
         };
-        let Some(at) = self.world.rots.filter(|_| self.rotten) else { return found(&contents) };
+        let at = self.world.rots.filter(|_| self.rotten).or(self.soiled.then_some(SOIL));
+        let Some(at) = at else { return found(&contents) };
         // What it had before that byte was another one, if it is that.
         found(&contents).or_else(|| {
             let mut before = contents.first().copied().flatten()?.to_vec();
             *before.get_mut(at)? ^= 1;
             found(&[Some(&before)])
         })
+    }
+
+    /// What runs on trial writes to its own slot.
+    pub fn soil(&mut self) {
+        if self.world.soils
+            && let Some(name) = self.world.files(&self.running).first()
+        {
+            self.soiled |= self.disk.flip(&["flash", name], SOIL, 0);
+        }
     }
 
     /// A bit of the running slot is another one from now on.

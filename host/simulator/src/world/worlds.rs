@@ -104,6 +104,15 @@ fn after() -> Vec<World> {
             ..world("lapsed", "an update after a trial that lapsed", &[good("1.5.0"), good("2.0.0")])
         },
         World {
+            soils: true,
+            orders: vec![1, 2, 1],
+            ..world(
+                "soiled",
+                "images that write to their own slots, and back to one that has",
+                &[good("2.0.0"), good("3.0.0")],
+            )
+        },
+        World {
             lapsed: true,
             orders: vec![2, 1],
             ..world(
@@ -193,6 +202,15 @@ fn streamed() -> Vec<World> {
         World {
             rots: Some(1000),
             ..streamed("delta-rotten", "a chunk that is shared has rotted where it is taken from", &delta())
+        },
+        World {
+            soils: true,
+            orders: vec![1, 2, 1],
+            ..streamed(
+                "soiled-streamed",
+                "images in chunks that write to their own slots, and back to one that has",
+                &delta(),
+            )
         },
         World {
             compressed: true,

@@ -305,12 +305,13 @@ impl Staging {
         self.cannot("flush")(error)
     }
 
-    /// Takes chunks out that turned out wrong. Durable when it returns: they may be written again.
+    /// Takes chunks out that turned out wrong; the slot is not sealed then. Durable when it returns: they may be written
+    /// again.
     ///
     /// # Errors
-    /// The slot is no longer held, or the disk failed.
+    /// The slot is no longer held, it was sealed and is armed by now, or the disk failed.
     pub fn forget(&mut self, runs: &Runs) -> Result<(), FlashError> {
-        let mut record = self.record.clone();
+        let mut record = SlotRecord { sealed: None, ..self.record.clone() };
         record.chunks.subtract(runs);
         let durable = written(&record.chunks, record.length);
         record.encoded = record.encoded.filter(|border| border.image <= durable);

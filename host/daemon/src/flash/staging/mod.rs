@@ -48,12 +48,12 @@ pub trait Wear: Debug + Send + Sync + 'static {
 /// An open slot, for one image. Calls block on the disk.
 #[derive(Debug)]
 pub struct Staging {
-    flash: Arc<Inner>,
-    slot: PartConfig,
+    pub(super) flash: Arc<Inner>,
+    pub(super) slot: PartConfig,
     volume: Arc<dyn Volume>,
     /// The same past the kernel's cache, as long as the kernel takes it.
     direct: Option<Arc<dyn Volume>>,
-    record: SlotRecord,
+    pub(super) record: SlotRecord,
     generation: u64,
     assurance: Assurance,
     written: u64,
@@ -194,7 +194,7 @@ impl Staging {
     }
 
     /// Whether this staging is the slot's last one, and its job still holds it.
-    fn current(&self, generation: u64) -> Result<(), FlashError> {
+    pub(super) fn current(&self, generation: u64) -> Result<(), FlashError> {
         if generation == self.generation || planted::on(Bug::LeaseIgnored) {
             return Ok(());
         }
@@ -234,6 +234,7 @@ impl Staging {
         let flash = Arc::clone(&self.flash);
         let lease = flash.slot(&self.slot.name)?.lease();
         self.current(lease.generation)?;
+        self.gives_way(Some(&record))?;
         flash.records.write(&self.slot.name, &record)?;
         self.record = record;
         Ok(())

@@ -1,6 +1,6 @@
 //! The end of a staging: read back, compared, and said so.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use hotshoe_core::{
     digest::Digest,
@@ -12,14 +12,11 @@ use super::{Staging, chunks};
 use crate::{
     artifact::hash::Hasher,
     disk::{Buffer, Hint},
-    flash::{Assurance, FlashError, SignedImage, record::SlotRecord},
+    flash::{Assurance, FlashError, SignedImage, proof::FRESH, record::SlotRecord},
 };
 
 /// Longest version in bytes.
 const VERSION_LIMIT: usize = 128;
-
-/// How long it counts that a chunk was read back before the seal. What rots later must be noticed.
-const FRESH: Duration = Duration::from_secs(60);
 
 /// Chunks that are read back at a time.
 const PIECE: u64 = 8;
@@ -28,8 +25,8 @@ impl Staging {
     /// Reads the image back, compares it with what vouches for it and marks the slot as holding this version.
     ///
     /// What was read back within the last minute, since it was last made durable, is not read again. Durable when it
-    /// returns; sealing a sealed slot again is well. Where the digest of the whole is wrong the slot counts as empty;
-    /// where chunks are, only they do.
+    /// returns. Sealing a sealed slot again reads it again, unless it runs or may boot as it is. Where the digest of the
+    /// whole is wrong the slot counts as empty; where chunks are, only they do.
     pub fn seal(&mut self, version: &str) -> Result<(), FlashError> {
         if version.len() > VERSION_LIMIT {
             let text = format!(
@@ -39,21 +36,26 @@ impl Staging {
             return Err(FlashError::NotSealed(text));
         }
         self.agrees(version)?;
-        if self.record.sealed.as_deref() != Some(version) {
-            if self.written() == 0 {
+        let doubtful = match &self.record.sealed {
+            None if self.written() == 0 => {
                 let text = format!("nothing was written to slot {:?}", self.slot.name);
                 return Err(FlashError::NotSealed(text));
             }
-            if self.record.sealed.is_none() {
+            None => {
                 if !planted::on(Bug::SealUnsynced) {
                     self.flush_all()?;
                 }
-                if !planted::on(Bug::SealUnread) {
-                    self.proven()?;
-                }
-                let settled = self.slot.settle(self.volume.as_ref(), self.written());
-                settled.map_err(self.cannot("unpack the image in"))?;
+                true
             }
+            Some(_) => self.flash.is_doubtful(self.flash.slot(&self.slot.name)?)?,
+        };
+        if doubtful {
+            if !planted::on(Bug::SealUnread) {
+                self.proven()?;
+            }
+            self.settle()?;
+        }
+        if self.record.sealed.as_deref() != Some(version) {
             let sealed = SlotRecord { sealed: Some(version.to_owned()), ..self.record.clone() };
             if planted::on(Bug::SealBeforeRecord) {
                 self.record = sealed;
@@ -61,7 +63,17 @@ impl Staging {
             }
             self.keep(sealed)?;
         }
-        Ok(())
+        if doubtful { self.proved() } else { Ok(()) }
+    }
+
+    /// What is left to do with an image that was verified.
+    fn settle(&mut self) -> Result<(), FlashError> {
+        if self.slot.is_unpacked() && self.record.sealed.is_some() {
+            // What was unpacked before goes first.
+            self.keep(SlotRecord { sealed: None, ..self.record.clone() })?;
+        }
+        let settled = self.slot.settle(self.volume.as_ref(), self.written());
+        settled.map_err(self.cannot("unpack the image in"))
     }
 
     /// Whether the version to seal with is the signed one, or none but a short form of the digest.
@@ -135,6 +147,7 @@ impl Staging {
         let flash = Arc::clone(&self.flash);
         let lease = flash.slot(&self.slot.name)?.lease();
         self.current(lease.generation)?;
+        self.gives_way(None)?;
         flash.records.remove(&self.slot.name)?;
         self.record = SlotRecord::opened(expected.clone(), self.record.signed.clone());
         (self.written, self.handed_over, self.chunks) = (0, 0, None);

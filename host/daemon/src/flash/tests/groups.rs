@@ -88,6 +88,32 @@ fn no_part_of_an_older_update_boots_with_a_newer_one() {
 }
 
 #[test]
+fn a_part_that_is_taken_over_is_read_again_and_so_is_each_before_they_are_armed() {
+    let device = Device::new();
+    let flash = grouped(&device, None);
+    seal(&flash, "b/kernel", 1, "job-1");
+    seal(&flash, "b/root", 2, "job-1");
+    let damage = |file: &str| {
+        let path = device.0.path().join(file);
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[50_000] ^= 1;
+        std::fs::write(path, bytes).unwrap();
+    };
+    damage("kernel-b.img");
+    let flash = grouped(&device, None);
+    let mut staging = stage(&flash, "b/kernel", &image(1, 100_000).1, "job-2").unwrap();
+    assert!(matches!(staging.seal("1"), Err(FlashError::DigestMismatch { .. })));
+    seal(&flash, "b/kernel", 1, "job-2");
+    seal(&flash, "b/root", 2, "job-2");
+    flash.prove("b", "job-2").unwrap();
+    damage("root-b.img");
+    let flash = grouped(&device, None);
+    assert!(matches!(flash.prove("b", "job-2"), Err(FlashError::DigestMismatch { .. })));
+    assert!(matches!(flash.activate("b", "job-2"), Err(FlashError::NotSealed(_))));
+    assert_eq!(info(&flash, "b/kernel").content, Content::Sealed, "which is whole");
+}
+
+#[test]
 fn what_the_kernel_says_counts_over_the_record() {
     let device = Device::new();
     // A new device that was installed to run from b.

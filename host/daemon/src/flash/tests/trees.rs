@@ -87,6 +87,21 @@ fn a_tree_is_unpacked_whole_and_replaced_whole() {
 }
 
 #[test]
+fn what_has_become_of_a_tree_is_unpacked_anew_before_it_is_armed() {
+    let device = Device::new();
+    Tar::new().add(Regular, "file", "", 0o644, b"signed").stage(&flash(&device)).unwrap();
+    let root = device.0.path().join("root-b");
+    std::fs::write(root.join("file"), b"changed").unwrap();
+    std::fs::write(root.join("other"), b"added").unwrap();
+    // Another process, after a trial of it.
+    let flash = flash(&device);
+    flash.prove("b", "job").unwrap();
+    flash.activate("b", "job").unwrap();
+    assert_eq!(std::fs::read(root.join("file")).unwrap(), b"signed");
+    assert!(!root.join("other").exists());
+}
+
+#[test]
 fn nothing_in_a_tar_leaves_the_tree() {
     let bad = [
         Tar::new().add(Regular, "../out", "", 0o644, b"x"),
