@@ -3,6 +3,7 @@
 //! No hub, no network and no connection string: who may connect is the socket's own affair. A refusal of the device
 //! becomes a [`Failure`] with its code and its reason; an exit code says whether a later try may help.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,11 +64,11 @@ impl Admin {
         self.document(self.request(method, path)).await
     }
 
-    /// Lines of JSON, each given to `line` as it comes, until the device ends them.
+    /// Lines of JSON, each given to `line` as it comes, until the device ends them or `line` breaks.
     pub(crate) async fn lines(
         &self,
         path: &str,
-        line: impl FnMut(Value) -> Result<(), Failure>,
+        line: impl FnMut(Value) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
         let response = self.send(self.request(Method::GET, path)).await?;
         self.each_line(response, line).await
@@ -94,7 +95,7 @@ impl Admin {
             } else if let Some(outcome) = line.get("done") {
                 done = Some(outcome.clone());
             }
-            Ok(())
+            Ok(ControlFlow::Continue(()))
         })
         .await?;
         done.ok_or_else(|| {
@@ -126,7 +127,7 @@ impl Admin {
     async fn each_line(
         &self,
         mut response: Response,
-        mut line: impl FnMut(Value) -> Result<(), Failure>,
+        mut line: impl FnMut(Value) -> Result<ControlFlow<()>, Failure>,
     ) -> Result<(), Failure> {
         let mut pending = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.broke(&error))? {
@@ -140,7 +141,9 @@ impl Admin {
                         Failure::new(Exit::Software, format!("the device sent what is not JSON: {error}"))
                     })?;
                     pending.clear();
-                    line(value)?;
+                    if line(value)?.is_break() {
+                        return Ok(());
+                    }
                 }
             }
         }

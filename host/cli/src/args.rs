@@ -7,6 +7,8 @@ mod check;
 mod configuration;
 mod dev;
 mod device;
+#[cfg(test)]
+mod documents;
 mod firmware;
 mod hub;
 mod job;

@@ -48,38 +48,54 @@ async fn develop(output: &Output, command: &args::Dev) -> Result<(), Failure> {
     let programs = Programs::find()?;
     let mut watch = Watch::start(&command.directory)?;
     let mut stand = Stand::start(&programs, command.policy.as_deref()).await?;
+    let ended = tokio::select! {
+        ended = work(output, command, programs, &mut watch, &mut stand) => ended,
+        _ = interrupt.recv() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    };
+    stand.stop().await;
+    if output.is_read() { ended } else { Ok(()) }
+}
+
+/// Swaps at every save, until something fails.
+async fn work(
+    output: &Output,
+    command: &args::Dev,
+    programs: Programs,
+    watch: &mut Watch,
+    stand: &mut Stand,
+) -> Result<(), Failure> {
     say(
         output,
         "stand",
         &format!("hub and device run; call the plugin with: {}", stand.line("method invoke")),
     )?;
     let mut bench = Bench { output, directory: command.directory.clone(), programs, live: None, logs: None };
-    bench.swap(&stand).await?;
+    bench.swap(stand).await?;
     let admin = Admin::new(&stand.socket)?;
     let mut figures = Figures::default();
-    let ended = loop {
+    loop {
         tokio::select! {
             changed = watch.changed() => {
                 changed?;
-                bench.swap(&stand).await?;
+                bench.swap(stand).await?;
             }
             told = figures.next(&admin, bench.live.as_deref()) => say(output, "used", &told)?,
-            ended = stand.ended() => break Err(ended),
-            _ = interrupt.recv() => break Ok(()),
-            _ = terminate.recv() => break Ok(()),
+            ended = stand.ended() => return Err(ended),
         }
-    };
-    drop(bench);
-    stand.stop().await;
-    ended
+    }
 }
 
-/// One line of what happens, for people or for programs.
+/// One line of what happens, for people or for programs. A failure where nobody reads it: then there is nobody to work for.
 fn say(output: &Output, what: &str, text: &str) -> Result<(), Failure> {
     if output.json() {
-        output.json_line(&json!({ "event": what, "text": text }))
+        output.json_line(&json!({ "event": what, "text": text }))?;
     } else {
-        output.line(&format!("{} {text}", output.strong(&format!("{what:>7}"))))
+        output.line(&format!("{} {text}", output.strong(&format!("{what:>7}"))))?;
+    }
+    match output.is_read() {
+        true => Ok(()),
+        false => Err(Failure::new(Exit::IoError, "nobody reads any more what happens")),
     }
 }
 

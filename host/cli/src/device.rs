@@ -90,7 +90,7 @@ fn proof(proof: &Proof) -> Option<Value> {
     proof.certificate_authority.then(|| json!({ "type": "certificateAuthority" }))
 }
 
-/// The member `authentication` by which the hub makes keys.
+/// The member `authentication` by which the hub makes keys for what is new to it.
 fn new_keys() -> Value {
     json!({ "type": "sas", "symmetricKey": { "primaryKey": "", "secondaryKey": "" } })
 }

@@ -16,7 +16,9 @@ use crate::{
     context::Context,
     failure::{Exit, Failure},
     hub::{Answer, Call, Of},
-    method, rollout,
+    method,
+    output::harmless_json,
+    rollout,
 };
 use display::Display;
 use follow::{Ended, Follower, Step};
@@ -46,7 +48,8 @@ async fn update(context: &Context<'_>, update: &Update) -> Result<(), Failure> {
     };
     let answer = context.hub.invoke(call).await?;
     if !context.output.json() {
-        context.output.line(&format!("{device} answered {}: {}", answer.status, answer.payload))?;
+        let payload = harmless_json(&answer.payload.to_string());
+        context.output.line(&format!("{device} answered {}: {payload}", answer.status))?;
     }
     method::check(device, METHOD, &answer)?;
     let mut display = Display::new(context.output);

@@ -11,6 +11,7 @@ use crate::{
     failure::{Exit, Failure},
     hub::{Answer, Call},
     input,
+    output::harmless_json,
 };
 
 /// Carries out a command.
@@ -39,7 +40,7 @@ async fn invoke(context: &Context<'_>, invoke: &Invoke) -> Result<(), Failure> {
         context.output.document(&json!({ "status": answer.status, "payload": answer.payload }))?;
     } else {
         context.output.line(&format!("{} {}", context.output.strong("status"), answer.status))?;
-        context.output.line(&format!("{:#}", answer.payload))?;
+        context.output.line(&harmless_json(&format!("{:#}", answer.payload)))?;
     }
     check(&of.of().to_string(), name, &answer)
 }

@@ -1,17 +1,21 @@
 //! Where results go: tables for people, JSON for programs, errors and progress on stderr.
 //!
-//! Colours and moving bars appear on a terminal only, and not when `NO_COLOR` is set. A reader that has gone away
-//! (`hotshoe device list | head -1`) is no error.
+//! Colours and moving bars appear on a terminal only, and not when `NO_COLOR` is set.
+//!
+//! A reader that has gone away (`hotshoe device list | head -1`) is no error: nothing more is printed, and the command
+//! goes on to its own end, since its exit code is a result too (`hotshoe firmware update … | tee log`). Commands that
+//! would only print for ever ask [`Output::is_read`] and end.
 
 mod bar;
 mod table;
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
 
 pub(crate) use bar::Bar;
-pub(crate) use table::{Grid, Table, harmless};
+pub(crate) use table::{Grid, Table, harmless, harmless_json};
 
 use crate::failure::{Exit, Failure};
 
@@ -21,6 +25,7 @@ pub(crate) struct Output {
     colour: bool,
     colour_errors: bool,
     terminal: bool,
+    read: AtomicBool,
 }
 
 impl Output {
@@ -29,7 +34,8 @@ impl Output {
         let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colour = io::stdout().is_terminal() && !plain;
         let colour_errors = io::stderr().is_terminal() && !plain;
-        Output { json, colour, colour_errors, terminal: io::stderr().is_terminal() }
+        let read = AtomicBool::new(true);
+        Output { json, colour, colour_errors, terminal: io::stderr().is_terminal(), read }
     }
 
     /// Whether a program reads.
@@ -42,24 +48,35 @@ impl Output {
         self.terminal && !self.json
     }
 
-    /// Prints one line.
+    /// False once who read what is printed has gone away. Known only after the next line.
+    pub(crate) fn is_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// Prints one line, if anybody reads it.
     pub(crate) fn line(&self, text: &str) -> Result<(), Failure> {
+        if !self.is_read() {
+            return Ok(());
+        }
         let mut stdout = io::stdout().lock();
         match writeln!(stdout, "{text}").and_then(|()| stdout.flush()) {
             Ok(()) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.read.store(false, Ordering::Relaxed);
+                Ok(())
+            }
             Err(error) => Err(Failure::new(Exit::IoError, format!("could not print the result: {error}"))),
         }
     }
 
     /// Prints one JSON document: indented on a terminal, in one line else.
     pub(crate) fn document(&self, value: &Value) -> Result<(), Failure> {
-        if self.colour { self.line(&format!("{value:#}")) } else { self.line(&value.to_string()) }
+        if self.colour { self.line(&harmless_json(&format!("{value:#}"))) } else { self.json_line(value) }
     }
 
     /// Prints one JSON document in one line: for many of them.
     pub(crate) fn json_line(&self, value: &Value) -> Result<(), Failure> {
-        self.line(&value.to_string())
+        self.line(&harmless_json(&value.to_string()))
     }
 
     /// Prints a table.

@@ -28,7 +28,7 @@ pub(crate) async fn run(context: &Context<'_>, query: &Query) -> Result<(), Fail
             rows.append(&mut page.rows);
         }
         match page.next {
-            Some(next) if left > 0 => from = Some(next),
+            Some(next) if left > 0 && context.output.is_read() => from = Some(next),
             _ => break,
         }
     }

@@ -76,3 +76,31 @@ async fn a_save_is_swapped_in_and_a_mistake_leaves_the_one_before() {
     interrupt(&dev);
     assert!(timeout(PATIENCE, dev.wait()).await.unwrap().unwrap().success());
 }
+
+/// The command lines of the processes that have the text in theirs.
+fn processes(with: &str) -> Vec<String> {
+    let lines = fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let line = fs::read(entry.ok()?.path().join("cmdline")).ok()?;
+        Some(String::from_utf8_lossy(&line).replace('\0', " "))
+    });
+    lines.filter(|line| line.contains(with)).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_nobody_reads_any_more() {
+    let folder = tempfile::tempdir().unwrap();
+    lamp(folder.path(), "1.0.0");
+    fs::remove_file(folder.path().join("plugin.toml")).unwrap(); // it need not even compile
+    let mut dev = bare(&["dev", "--json"]).arg(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(dev.stdout.take().unwrap()).lines();
+    let stand = event(&mut lines, "stand").await;
+    let owner = stand.split(' ').find(|word| word.ends_with("/hub/owner.connection-string")).unwrap();
+    let stand = owner.strip_suffix("/hub/owner.connection-string").unwrap();
+    assert!(Path::new(stand).exists() && processes(stand).len() > 1, "hub and device");
+
+    drop(lines);
+    fs::write(folder.path().join("src/lib.rs"), "// a save").unwrap(); // so that there is something to say
+    assert!(timeout(PATIENCE, dev.wait()).await.unwrap().unwrap().success());
+    assert_eq!(processes(stand), Vec::<String>::new());
+    assert!(!Path::new(stand).exists());
+}

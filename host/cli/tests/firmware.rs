@@ -4,8 +4,11 @@
 
 mod support;
 
+use std::process::Stdio;
+
 use serde_json::{Value, json};
 use support::{Hub, Scripted, ok};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const URI: &str = "https://images.example.com/a.img";
 
@@ -112,4 +115,63 @@ async fn a_device_that_refuses_is_not_followed() {
     assert_eq!(ran.exit, 75);
     assert!(ran.stderr.contains("status 409: job j1 is running in the lane `firmware`"), "{ran:?}");
     assert_eq!(hub.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn a_reader_that_goes_away_changes_no_result() {
+    let hub = hub([
+        twin("completed", 1, json!({})),
+        twin("downloading", 2, json!({})),
+        twin("failed", 3, json!({})),
+    ])
+    .await;
+    let mut update = hub
+        .command(&["firmware", "update", "d", URI])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(update.stdout.take().unwrap()).lines();
+    assert!(lines.next_line().await.unwrap().unwrap().starts_with("d answered 200"));
+    drop(lines);
+    let ended = update.wait_with_output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(70));
+    assert!(String::from_utf8(ended.stderr).unwrap().contains("the update of d failed"));
+}
+
+#[tokio::test]
+async fn what_only_shows_ends_well_with_its_reader() {
+    let hub = hub([twin("a", 1, json!({})), twin("b", 2, json!({}))]).await;
+    hub.script("POST /devices/query", [ok(json!([{"deviceId": "d"}]))]);
+    hub.script("GET /devices", [ok(json!([{"deviceId": "d"}]))]);
+    for shows in
+        [&["device", "list"][..], &["query", "SELECT * FROM devices", "--jsonl"], &["twin", "watch", "d"]]
+    {
+        let mut shown = hub.command(shows).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(shown.stdout.take());
+        let ended = shown.wait_with_output().await.unwrap();
+        assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(0), &b""[..]), "{shows:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_device_paints_on_the_terminal() {
+    let hub = hub([]).await;
+    hub.script("POST /twins/d/methods", [ok(json!({"status": 200, "payload": {"note": "\u{9b}2J\u{7f}"}}))]);
+    let until = "reported.firmwareStatus=\"completed\"";
+    for shows in [
+        &["method", "invoke", "d", "m"][..],
+        &["method", "invoke", "d", "m", "--json"],
+        &["firmware", "update", "d", URI],
+        &["twin", "watch", "d", "--until", until],
+    ] {
+        hub.script(
+            "GET /twins/d",
+            [twin("a", 1, json!({})), twin("completed", 2, json!({"x\u{9b}1m": "\u{9b}2J"}))],
+        );
+        let ran = hub.run(shows).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+        assert!(ran.stdout.contains("2J"), "{ran:?}");
+        assert!(ran.stdout.chars().all(|one| one == '\n' || !one.is_control()), "{ran:?}");
+    }
 }

@@ -41,6 +41,14 @@ async fn a_device_is_disabled_and_gets_new_keys_and_modules() {
     let after = place.run(&["device", "connection-string", "d"]).await.stdout;
     drop(Device::connect(&place, &after).await);
 
+    assert_eq!(place.run(&["device", "update", "d", "--keys"]).await.stdout, "updated d\n");
+    let fresh = place.run(&["device", "keys", "d", "--json"]).await.json();
+    for old in [&swapped["primaryKey"], &swapped["secondaryKey"]] {
+        assert!(*old != fresh["primaryKey"] && *old != fresh["secondaryKey"], "an old key still opens");
+    }
+    let connection = place.run(&["device", "connection-string", "d"]).await.stdout;
+    drop(Device::connect(&place, &connection).await);
+
     assert_eq!(place.run(&["device", "create", "d", "--module", "m"]).await.stdout, "created d/m\n");
     let modules = place.run(&["device", "modules", "d", "--json"]).await.json();
     assert_eq!((&modules[0]["moduleId"], modules.as_array().unwrap().len()), (&json!("m"), 1));

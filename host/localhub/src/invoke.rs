@@ -45,8 +45,26 @@ pub struct Answered {
 impl Hub {
     /// Calls a direct method and waits for the answer.
     pub async fn invoke(self: &Arc<Self>, name: &Name, call: Invocation) -> Result<Answered, Fault> {
+        self.call(name, call, true).await
+    }
+
+    /// [`Hub::invoke`] for a job, whose devices have taken turns: the throttle of direct methods does not hold.
+    pub(crate) async fn invoke_in_turn(
+        self: &Arc<Self>,
+        name: &Name,
+        call: Invocation,
+    ) -> Result<Answered, Fault> {
+        self.call(name, call, false).await
+    }
+
+    async fn call(
+        self: &Arc<Self>,
+        name: &Name,
+        call: Invocation,
+        is_throttled: bool,
+    ) -> Result<Answered, Fault> {
         let (began, method) = (Instant::now(), call.method.clone());
-        let answered = self.call_and_wait(name, call).await;
+        let answered = self.call_and_wait(name, call, is_throttled).await;
         let (status, error) = match &answered {
             Ok(answered) => (Some(answered.status), None),
             Err(fault) => (None, Some(fault.name())),
@@ -56,7 +74,12 @@ impl Hub {
         answered
     }
 
-    async fn call_and_wait(self: &Arc<Self>, name: &Name, call: Invocation) -> Result<Answered, Fault> {
+    async fn call_and_wait(
+        self: &Arc<Self>,
+        name: &Name,
+        call: Invocation,
+        is_throttled: bool,
+    ) -> Result<Answered, Fault> {
         check_name(&call.method)?;
         let payload = Bytes::from(call.payload.as_deref().map_or("null", RawValue::get).to_owned());
         if payload.len() > method::PAYLOAD_LIMIT {
@@ -64,7 +87,9 @@ impl Hub {
                 format!("the payload has {} bytes, more than {}", payload.len(), method::PAYLOAD_LIMIT);
             return Err(Fault::TooLarge(text));
         }
-        self.throttle.pass(Operation::Method(payload.len())).await?;
+        if is_throttled {
+            self.throttle.pass(Operation::Method(payload.len())).await?;
+        }
         if !self.links.is_connected(name) {
             self.record(name).await?; // a connected device is a registered one
         }

@@ -152,7 +152,7 @@ pub(crate) struct Update {
     pub(crate) reason: Option<String>,
     #[command(flatten)]
     pub(crate) proof: Proof,
-    /// With keys again; the hub makes new ones
+    /// With two new keys, also where it has keys already; the device must be given one
     #[arg(long, conflicts_with_all = ["thumbprint", "certificate_authority"])]
     pub(crate) keys: bool,
 }

@@ -42,7 +42,8 @@ storage = "64MiB"
 telemetry = true
 "#;
 
-/// A running hub and a running device.
+/// A running hub and a running device. Whoever has one calls [`Stand::stop`]: the device does not end by itself, and its
+/// boot loader would start it anew.
 pub(super) struct Stand {
     /// The device's admin socket.
     pub(super) socket: PathBuf,
@@ -82,8 +83,13 @@ impl Stand {
             hub,
             device: child,
         };
-        stand.await_socket().await?;
-        Ok(stand)
+        match stand.await_socket().await {
+            Ok(()) => Ok(stand),
+            Err(failure) => {
+                stand.stop().await;
+                Err(failure)
+            }
+        }
     }
 
     /// A command line for the author: `hotshoe … WORDS dev`.

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{new_keys, proof, without_keys};
+use super::{keys, proof, without_keys};
 use crate::{
     args::{DeviceUpdate, Status},
     context::Context,
@@ -15,7 +15,7 @@ use crate::{
 
 pub(super) async fn update(context: &Context<'_>, update: &DeviceUpdate) -> Result<(), Failure> {
     let of = update.of.of();
-    let authentication = if update.keys { Some(new_keys()) } else { proof(&update.proof) };
+    let authentication = if update.keys { Some(keys::made()?) } else { proof(&update.proof) };
     let changed = change(context, of, |identity| {
         if let Some(authentication) = authentication {
             identity.insert("authentication".to_owned(), authentication);

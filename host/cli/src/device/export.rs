@@ -31,8 +31,8 @@ pub(super) async fn run(context: &Context<'_>, export: &Export) -> Result<(), Fa
             context.output.json_line(&line?)?;
         }
         match page.next {
-            Some(next) => from = Some(next),
-            None => return Ok(()),
+            Some(next) if context.output.is_read() => from = Some(next),
+            _ => return Ok(()),
         }
     }
 }

@@ -109,6 +109,11 @@ fn renewed((first, second): (&str, &str), regenerate: Regenerate) -> Result<(Str
     })
 }
 
+/// The member `authentication` with keys made here: in an update, a hub may take empty ones for those it has.
+pub(super) fn made() -> Result<Value, Failure> {
+    Ok(json!({ "type": "sas", "symmetricKey": { "primaryKey": new()?, "secondaryKey": new()? } }))
+}
+
 fn new() -> Result<String, Failure> {
     let mut bytes = [0; 32];
     SystemRandom::new()

@@ -41,7 +41,7 @@ pub(super) async fn run(context: &Context<'_>, monitor: &Monitor) -> Result<(), 
                         Err(error) if error.passes() => break context.output.note(&error.to_string()),
                         Err(error) => return Err(error.into()),
                     }
-                    if left == 0 {
+                    if left == 0 || (monitor.limit.is_none() && !context.output.is_read()) {
                         return Ok(());
                     }
                 }

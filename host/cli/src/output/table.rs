@@ -79,6 +79,20 @@ pub(crate) fn harmless(text: &str) -> String {
         .collect()
 }
 
+/// JSON with all control characters of its texts escaped; it stays the same JSON. serde_json escapes those below U+0020,
+/// which leaves a terminal U+009B, the beginning of a command to it.
+pub(crate) fn harmless_json(json: &str) -> String {
+    const LEFT: std::ops::RangeInclusive<char> = '\u{7f}'..='\u{9f}';
+    if !json.contains(|one| LEFT.contains(&one)) {
+        return json.to_owned();
+    }
+    let escaped = |one: char| match one {
+        one if LEFT.contains(&one) => format!("\\u{:04x}", u32::from(one)),
+        other => other.to_string(),
+    };
+    json.chars().map(escaped).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +115,15 @@ mod tests {
         let mut table = Table::plain(2);
         table.row(["a", "\x1b[2J\n"]);
         assert_eq!(table.lines(false), ["  a  \\u{1b}[2J\\n"]);
+    }
+
+    #[test]
+    fn json_paints_on_no_terminal_and_stays_what_it_is() {
+        let value = serde_json::json!({"a\u{9b}2J": ["ü\u{7f}", "\u{1b}[1m"]});
+        for text in [format!("{value:#}"), value.to_string()] {
+            let shown = harmless_json(&text);
+            assert!(shown.chars().all(|one| one == '\n' || !one.is_control()), "{shown:?}");
+            assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+        }
     }
 }

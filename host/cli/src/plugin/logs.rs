@@ -1,5 +1,7 @@
 //! `hotshoe plugin logs`: what a plugin wrote, and what the host wrote about it.
 
+use std::ops::ControlFlow;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -11,9 +13,15 @@ use crate::output::{Output, harmless};
 pub(super) async fn run(output: &Output, logs: &Logs) -> Result<(), Failure> {
     let admin = Admin::new(&logs.socket.socket)?;
     let path = format!("/plugins/{}/logs?follow={}", logs.name, logs.follow);
-    admin
-        .lines(&path, |line| if output.json() { output.json_line(&line) } else { output.line(&told(&line)) })
-        .await
+    let shown = |line: Value| {
+        if output.json() {
+            output.json_line(&line)?
+        } else {
+            output.line(&told(&line))?
+        }
+        Ok(if output.is_read() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) })
+    };
+    admin.lines(&path, shown).await
 }
 
 /// `2026-11-23T02:17:37Z 1.0.0 warn  [host] the text name=value`

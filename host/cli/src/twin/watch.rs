@@ -13,6 +13,7 @@ use crate::{
     args::Watch,
     context::Context,
     failure::{Exit, Failure},
+    output::{harmless, harmless_json},
 };
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -46,7 +47,7 @@ pub(super) async fn run(context: &Context<'_>, watch: &Watch) -> Result<(), Fail
             print(context, (context.clock)(), &change)?;
         }
         known = now;
-        if reached(&twin) {
+        if reached(&twin) || (until.is_none() && !context.output.is_read()) {
             return Ok(());
         }
     }
@@ -77,9 +78,12 @@ fn print(context: &Context<'_>, now: Timestamp, change: &Change) -> Result<(), F
         return context.output.json_line(&line);
     }
     let time = now.strftime("%H:%M:%S");
-    let shown = |value: &Option<Value>, none: &str| value.as_ref().map_or(none.to_owned(), Value::to_string);
+    let shown = |value: &Option<Value>, none: &str| {
+        value.as_ref().map_or(none.to_owned(), |value| harmless_json(&value.to_string()))
+    };
+    let path = harmless(&change.path);
     let (before, after) = (shown(&change.before, "(none)"), shown(&change.after, "(deleted)"));
-    context.output.line(&format!("{time}  {}  {before} → {after}", context.output.strong(&change.path)))
+    context.output.line(&format!("{time}  {}  {before} → {after}", context.output.strong(&path)))
 }
 
 #[cfg(test)]

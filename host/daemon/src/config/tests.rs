@@ -309,6 +309,35 @@ fn examples_and_their_policy_are_read() {
     assert_eq!(policy.firmware.unsigned, hotshoe_core::policy::Unsigned::Deny);
 }
 
+/// `hotshoe repo add` names an image `images/FILE`; under `unsigned = "deny"` no other URL is ever taken.
+#[test]
+fn the_policies_that_are_shown_grant_the_images_of_the_repository_beside_them() {
+    let guide = include_str!("../../../../docs/operations.md");
+    let block = |first: &str| {
+        let (_, rest) = guide.split_once(&format!("```toml\n# {first}")).unwrap();
+        format!("#{}", rest.split_once("```").unwrap().0)
+    };
+    let pairs = [
+        (
+            include_str!("../../../../examples/device/device.toml").to_owned(),
+            include_str!("../../../../examples/device/policy.toml").to_owned(),
+        ),
+        (block("device.toml"), block("policy.toml")),
+    ];
+    let plugin = include_str!("../../../../plugins/firmware-update/plugin.toml");
+    let plugin = hotshoe_core::manifest::parse(plugin).unwrap();
+    for (device, policy) in pairs {
+        let device: file::File = hotshoe_core::strict::from_toml(&device).unwrap();
+        let policy = hotshoe_core::policy::parse(&policy).unwrap();
+        let (grants, denials) = hotshoe_core::grants::grant(&plugin, &policy);
+        assert!(denials.is_empty(), "{denials:?}");
+        for repository in device.repositories {
+            let image = repository.targets.join("images/fw-2.0.0.img").unwrap();
+            grants.allows_url(&image).unwrap();
+        }
+    }
+}
+
 #[test]
 fn the_examples_of_boot_loaders_can_be_used() {
     let examples = [

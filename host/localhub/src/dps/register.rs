@@ -142,7 +142,7 @@ impl Hub {
             if let Some(record) = record {
                 record.identity.authentication = proven.authentication.clone();
                 record.identity.etag = generate_etag();
-                return Ok(false);
+                return Ok(What::Updated { status: record.identity.status });
             }
             let mut twin = Twin::new(&clock::now_text());
             if let Some(initial) = &enrollment.initial_twin {
@@ -162,13 +162,10 @@ impl Hub {
             };
             let configured = Configured::default();
             *record = Some(Record { identity, twin, model_id: String::new(), configured });
-            Ok(true)
+            Ok(What::Created)
         };
-        let is_new = self.change_record(&name, change, |is_new| {
-            let what = if *is_new { What::Created } else { What::Updated { status: "enabled" } };
-            self.events.tell(&name, &what);
-        })?;
-        Ok((name, is_new))
+        let what = self.change_record(&name, change, |what| self.events.tell(&name, what))?;
+        Ok((name, matches!(what, What::Created)))
     }
 
     /// Makes an enrollment or replaces it; what is not said about keys stays. `tag` is an entity tag that it must have.

@@ -4,6 +4,7 @@ use serde::{Serialize, Serializer};
 use serde_json::Value;
 
 use super::Kind;
+use crate::identity::Status;
 use crate::wirelog::Packet;
 
 /// What happened. Its members become members of the event's JSON, beside `kind`.
@@ -52,8 +53,8 @@ pub enum What<'a> {
     Created,
     /// An identity was changed.
     Updated {
-        /// `enabled` or `disabled`.
-        status: &'a str,
+        /// Whether it may connect now.
+        status: Status,
     },
     /// An identity was deleted.
     Deleted,

@@ -232,12 +232,12 @@ impl Faults {
     }
 
     /// A request came to REST: a fault to answer with, or a time to wait first. The path's device is its second
-    /// segment; a request that names none counts as the device `-`.
+    /// segment; a request that names none, or what cannot be one, counts as the device `-`.
     pub(crate) fn request(&self, path: &str) -> Option<Trouble> {
         if !self.any.load(Ordering::Acquire) || path.starts_with("/localhub/") {
             return None;
         }
-        let device = path.split('/').nth(2).filter(|device| !device.is_empty()).unwrap_or("-");
+        let device = path.split('/').nth(2).filter(|device| Name::device(device).is_ok()).unwrap_or("-");
         self.strike(device, |kind| match *kind {
             Kind::FailRest(status) => Some(Trouble::Failed(as_asked(status))),
             Kind::DelayRest(by) => Some(Trouble::Slow(by)),

@@ -16,10 +16,15 @@ pub(super) struct Odds {
     pub(super) times: u64,
 }
 
+/// So many devices have a count of their own.
+const MOST: usize = 100_000;
+/// The count that the others share.
+const OTHERS: &str = "-";
+
 /// How often devices came by a rule, and were struck.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    /// Bounded by the registry: only registered devices come by.
+    /// Bounded by [`MOST`] and not by the registry: over REST whoever reaches the port may name any device.
     devices: Mutex<HashMap<String, (u64, u64)>>,
     asked: AtomicU64,
     struck: AtomicU64,
@@ -30,6 +35,8 @@ impl Counts {
     pub(super) fn toss(&self, odds: &Odds, device: &str) -> bool {
         self.asked.fetch_add(1, Ordering::Relaxed);
         let mut devices = self.devices.lock().unwrap_or_else(PoisonError::into_inner);
+        let has_its_own = devices.contains_key(device) || devices.len() < MOST;
+        let device = if has_its_own { device } else { OTHERS };
         if !devices.contains_key(device) {
             devices.insert(device.to_owned(), (0, 0));
         }
@@ -64,4 +71,21 @@ fn uniform(seed: u64, device: &str, visit: u64) -> f64 {
     #[allow(clippy::cast_precision_loss)] // they fit
     let number = (hash >> 11) as f64;
     number / 9_007_199_254_740_992.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_names_many_devices_takes_neither_memory_nor_the_counts_of_others() {
+        let counts = Counts::default();
+        let second = Odds { probability: 1.0, seed: 0, after: 1, times: 1 };
+        assert!(!counts.toss(&second, "d"));
+        for number in 0..2 * MOST {
+            counts.toss(&second, &format!("made-up-{number}"));
+        }
+        assert!(counts.devices.lock().unwrap().len() <= MOST + 1);
+        assert!(counts.toss(&second, "d"), "its own second time");
+    }
 }

@@ -30,7 +30,7 @@ impl Hub {
         let (id, row) = (job.job_id.clone(), device.clone());
         self.blocking(move |hub| hub.store.change_row(&id, &row, |row| row.begin(&clock::now_text())))
             .await?;
-        let answered = self.invoke(&name, call).await;
+        let answered = self.invoke_in_turn(&name, call).await;
         let id = job.job_id.clone();
         self.blocking(move |hub| {
             hub.store.change_row(&id, &device, |row| {

@@ -13,6 +13,7 @@ use crate::clock;
 use crate::fault::Fault;
 use crate::hub::Hub;
 use crate::query::{self, Collection};
+use crate::throttle::Operation;
 
 /// Devices at once: calls mostly wait, changes share their flushes.
 const CALLS: usize = 256;
@@ -146,7 +147,9 @@ async fn see_to_all(hub: &Arc<Hub>, job: &Arc<Job>) -> Result<(), Fault> {
         let Some(last) = names.last() else { return Ok(()) };
         after.clone_from(last);
         // The hub's own trouble with one device must not leave it pending for ever.
+        // One after the other they wait for their turn, and only then are so many seen to at once.
         let failed = stream::iter(names)
+            .then(|device| in_turn(Arc::clone(hub), device))
             .map(|device| async move {
                 let seen = hub.see_to(job, device.clone()).await;
                 seen.err().map(|fault| (device, fault))
@@ -159,6 +162,11 @@ async fn see_to_all(hub: &Arc<Hub>, job: &Arc<Job>) -> Result<(), Fault> {
             give_up(hub, job, device, fault).await?;
         }
     }
+}
+
+async fn in_turn(hub: Arc<Hub>, device: String) -> String {
+    hub.throttle.turn(Operation::JobWork).await;
+    device
 }
 
 async fn give_up(hub: &Arc<Hub>, job: &Job, device: String, fault: Fault) -> Result<(), Fault> {

@@ -12,11 +12,11 @@ use crate::clock;
 use crate::faults::What;
 
 impl Session {
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, as far as there is room; nothing where a fault keeps the connection silent.
     pub(super) async fn deliver(&mut self, wire: &mut impl Wire) -> Result<(), End> {
         let name = self.login.name.clone();
         let prefix = topic::device_bound(name.device_id());
-        if name.module_id().is_some() || !self.subscriptions.reach_below(&prefix) {
+        if self.mute || name.module_id().is_some() || !self.subscriptions.reach_below(&prefix) {
             return Ok(());
         }
         while self.outbox.room() > 0 {
@@ -70,7 +70,11 @@ impl Session {
 
     /// Sends again what was sent a while ago and not acknowledged.
     pub(super) async fn deliver_again(&mut self, wire: &mut impl Wire) -> Result<(), End> {
+        // Asked also where nothing may be sent, so that what is due moves on.
         for number in self.outbox.again(Instant::now()) {
+            if self.mute {
+                continue;
+            }
             let name = self.login.name.clone();
             let letter =
                 self.hub.blocking(move |hub| Ok(hub.store.letter(&name, number, clock::now_seconds())?));

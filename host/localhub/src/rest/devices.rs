@@ -235,7 +235,6 @@ pub(super) fn update_identity(
         if !record.is_enabled() {
             hub.links.close(name, "its identity was disabled");
         }
-        let status = if record.is_enabled() { "enabled" } else { "disabled" };
-        hub.events.tell(name, &What::Updated { status });
+        hub.events.tell(name, &What::Updated { status: record.identity.status });
     })
 }

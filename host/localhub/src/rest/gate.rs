@@ -1,7 +1,8 @@
 //! Between a request and its handler: faults and throttles that were asked for, and the endpoints that set faults.
 //!
-//! Direct methods and twin changes are throttled where the hub does them ([`crate::hub::Hub`]), because jobs do them
-//! too; everything else here, by its path. A request counts before its token is checked.
+//! Direct methods and twin changes are throttled where the hub does them ([`crate::hub::Hub`]), whoever asks for them,
+//! and what jobs do where their devices take turns; everything else here, by its path. A request counts before its
+//! token is checked.
 
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Method};

@@ -53,6 +53,12 @@ mod tests {
         assert_eq!(taken[10], Passage::After(Duration::from_millis(100)));
         assert_eq!(taken[19], Passage::After(Duration::from_secs(1)));
         assert!(taken[20..].iter().all(|passage| *passage == Passage::Refused));
+        let patient = bucket.take(1.0, now, Duration::MAX);
+        assert_eq!(
+            patient,
+            Passage::After(Duration::from_millis(1_100)),
+            "who waits for ever is not refused"
+        );
         let later = now + Duration::from_secs(3);
         assert_eq!(bucket.take(10.0, later, patience), Passage::Now);
         assert_eq!(bucket.take(1e300, later, patience), Passage::Refused);

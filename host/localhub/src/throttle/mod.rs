@@ -4,7 +4,8 @@
 //! back ends have the manners that the service expects. One bucket for each kind of operation, over the whole hub,
 //! sized as one unit of the tier. As the service does, the hub first smooths: what comes too early waits, up to
 //! [`SMOOTHED`]; what would wait longer is refused, with 429001 over REST and in twin answers, with CONNACK 3 for
-//! connections, and by closing the connection for telemetry, for which MQTT has no other word.
+//! connections, and by closing the connection for telemetry, for which MQTT has no other word. The devices of a job
+//! wait for their turn however long that takes: a job is slow, and fails for no device because of that.
 //!
 //! What it does not do: daily quotas, and limits that depend on the number of units.
 
@@ -52,8 +53,7 @@ pub(crate) enum Operation {
     Registry,
     /// Making, reading or cancelling a job.
     Job,
-    /// A job's work on one device.
-    #[expect(dead_code, reason = "jobs ask for it")]
+    /// A job's work on one device, whatever it does there.
     JobWork,
     /// A cloud-to-device message.
     Message,
@@ -132,14 +132,7 @@ impl Throttle {
 
     /// Returns when the operation may go on, at once as a rule; fails when it would have to wait for too long.
     pub(crate) async fn pass(&self, operation: Operation) -> Result<(), Fault> {
-        let Some(bucket) = self.0.as_ref().and_then(|buckets| buckets.get(operation.index())) else {
-            return Ok(());
-        };
-        let passage = {
-            let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
-            bucket.take(operation.cost(), Instant::now(), SMOOTHED)
-        };
-        match passage {
+        match self.take(operation, SMOOTHED) {
             Passage::Now => Ok(()),
             Passage::After(wait) => {
                 tracing::debug!(?operation, ?wait, "throttled");
@@ -152,5 +145,20 @@ impl Throttle {
                 Err(Fault::Throttled { text, method: matches!(operation, Operation::Method(_)) })
             }
         }
+    }
+
+    /// Returns when the operation may go on, however long that takes.
+    pub(crate) async fn turn(&self, operation: Operation) {
+        if let Passage::After(wait) = self.take(operation, Duration::MAX) {
+            sleep(wait).await;
+        }
+    }
+
+    fn take(&self, operation: Operation, patience: Duration) -> Passage {
+        let Some(bucket) = self.0.as_ref().and_then(|buckets| buckets.get(operation.index())) else {
+            return Passage::Now;
+        };
+        let mut bucket = bucket.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(operation.cost(), Instant::now(), patience)
     }
 }

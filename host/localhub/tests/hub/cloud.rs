@@ -10,7 +10,7 @@ use crate::client::{Device, Place};
 const DEVICE_BOUND: &str = "devices/d/messages/devicebound/#";
 
 impl Place {
-    async fn post(&self, query: &str, body: &str) -> (u16, Value) {
+    pub(crate) async fn post(&self, query: &str, body: &str) -> (u16, Value) {
         let url = self.url(&format!("/localhub/devices/d/messages{query}"));
         let request = self.https().post(url).header("authorization", self.owner_token());
         let response = request.body(body.to_owned()).send().await.unwrap();

@@ -135,6 +135,22 @@ async fn connections_end_or_fall_silent_with_a_packet() {
 }
 
 #[tokio::test]
+async fn a_message_waits_for_a_connection_that_is_not_silent() {
+    let place = Place::new().await;
+    let mut silent = place.device("d").await;
+    silent.subscribe(&[("devices/d/messages/devicebound/#", QoS::AtMostOnce)]).await.unwrap();
+    ask(&place, "mute-after:packets=2").await;
+    silent.send(Packet::PingReq).await;
+    while place.rest(Method::GET, "/localhub/faults", None).await.1[0]["struck"] == 0 {}
+
+    assert_eq!(place.post("", "news").await.0, 200);
+    clear(&place).await;
+    let mut newer = place.device("d").await;
+    assert!(silent.is_closed().await, "nothing came before the newer connection took over");
+    assert_eq!(newer.published().await.payload.as_ref(), b"news");
+}
+
+#[tokio::test]
 async fn rest_fails_as_asked_but_never_the_faults_own_endpoint() {
     let place = Place::new().await;
     place.key("d").await;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::certificates::{Authority, thumbprint};
 use crate::client::{Device, Place, token};
+use crate::events::Stream;
 
 const RESPONSES: &str = "$dps/registrations/res/#";
 
@@ -157,6 +158,25 @@ async fn certificates_enroll_one_device_by_thumbprint_and_many_by_their_authorit
         let refused = place.knock(place.dial_with(leaf.config(&place)).await, id, "").await;
         assert_eq!(refused.err(), Some(ConnectReturnCode::NotAuthorized), "{id}");
     }
+}
+
+#[tokio::test]
+async fn a_disabled_device_that_registers_again_stays_disabled_and_is_told_as_such() {
+    let place = Place::new().await;
+    let enrollment = place.enroll("enrollments/reg-1", json!({})).await;
+    let key = enrollment["attestation"]["symmetricKey"]["primaryKey"].as_str().unwrap();
+    let password = place.provisioning_token("reg-1", key);
+    let mut device = place.knock(place.dial().await, "reg-1", &password).await.unwrap();
+    register(&mut device, "reg-1").await;
+    let disabled = json!({"deviceId": "reg-1", "status": "disabled"});
+    let answer = place.send(Method::PUT, "/devices/reg-1", Some(disabled), &[("if-match", "\"*\"")]).await;
+    assert_eq!(answer.status(), 200);
+
+    let mut stream = Stream::open(&place, "/localhub/events?device=reg-1&kinds=updated").await;
+    assert_eq!(register(&mut device, "reg-1").await["status"], "assigned");
+    assert_eq!(stream.next().await.1["status"], "disabled");
+    let (_, shown) = place.rest(Method::GET, "/devices/reg-1", None).await;
+    assert_eq!(shown["status"], "disabled");
 }
 
 #[tokio::test]

@@ -88,6 +88,33 @@ async fn an_answer_that_was_long_on_its_way_hides_no_event() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_that_is_made_while_the_fleet_is_read_stays() {
+    let Some(browser) = Browser::start().await else { return };
+    let place = Place::new().await;
+    place.key("press-1").await;
+    browser.open(&place.hub.page_link()).await;
+    browser.see("tr[data-device='press-1']", "Away").await;
+    browser.click("#sign-out").await;
+    let hold = "const real = window.fetch;
+        window.held = [];
+        window.fetch = async (address, options) => {
+            const answer = await real(address, options);
+            if (window.held && String(address).includes('/devices/query')) await new Promise((go) => window.held.push(go));
+            return answer;
+        };";
+    browser.run(hold, json!([])).await;
+    browser.enter("textarea", &place.hub.owner).await;
+    browser.click("button.primary").await;
+    browser.until("window.held.length === 1").await;
+    place.key("press-2").await;
+    browser.see("tr[data-device='press-2']", "Away").await;
+    browser.run("const held = window.held; window.held = null; held.forEach((go) => go())", json!([])).await;
+    browser.see("p[role=status]", "2 devices").await;
+    browser.until("!document.querySelector('p[role=status]').innerText.includes('so far')").await;
+    assert_eq!(rows(&browser).await, json!(["press-1", "press-2"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hub_that_comes_back_is_live_again() {
     let Some(browser) = Browser::start().await else { return };
     let place = Place::new().await;

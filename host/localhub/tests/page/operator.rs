@@ -89,11 +89,34 @@ async fn two_operators_at_one_twin_lose_nothing() {
     let theirs = Some(json!({"properties": {"desired": {"theirs": 2}}}));
     place.rest(Method::PATCH, "/twins/press-1", theirs).await;
     browser.see(".notice", "Somebody changed this twin").await;
+    browser.run("document.querySelector('.notice').replaceChildren()", json!([])).await;
+    browser.click(&format!("{DESIRED_EDITOR} button.primary")).await;
+    browser.see(".notice", "Your change is not saved").await;
+    let (_, twin) = place.rest(Method::GET, "/twins/press-1", None).await;
+    assert_eq!(twin["properties"]["desired"].get("mine"), None, "Save alone puts nothing on top of theirs");
     browser.click(".notice button").await;
     browser.until("document.querySelector('section:has(> h2 + form textarea.code) textarea').value.includes('theirs')").await;
     let (_, twin) = place.rest(Method::GET, "/twins/press-1", None).await;
     let desired = &twin["properties"]["desired"];
     assert_eq!((&desired["mine"], &desired["theirs"]), (&json!(1), &json!(2)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_another_section_is_no_conflict() {
+    let Some(browser) = Browser::start().await else { return };
+    let place = Place::new().await;
+    let mut device = device(&place, "press-1").await;
+    browser.open(&place.hub.page_link()).await;
+    browser.click("tr[data-device='press-1'] a").await;
+    browser.see("form .actions", "Version 1").await;
+    browser.enter(DESIRED_EDITOR_TEXT, "{\"mine\": 1}").await;
+    place.rest(Method::PATCH, "/twins/press-1", Some(json!({"tags": {"site": "riga"}}))).await;
+    browser
+        .until("[...document.querySelectorAll('textarea.code')].some((one) => one.value.includes('riga'))")
+        .await;
+    browser.click(&format!("{DESIRED_EDITOR} button.primary")).await;
+    let (_, patch) = device.message().await;
+    assert_eq!(serde_json::from_str::<Value>(&patch).unwrap(), json!({"mine": 1, "$version": 2}));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,7 +68,8 @@ async function readAll(signal) {
       }
       changed();
     }, signal);
-    for (const id of devices.keys()) if (!seen.has(id)) devices.delete(id);
+    // A device that was made meanwhile is on no page, but its event has told of it.
+    for (const id of devices.keys()) if (!seen.has(id) && toldOf(id) === (before.get(id) ?? 0)) devices.delete(id);
     state.complete = true;
     state.error = null;
   } catch (error) {

@@ -1,7 +1,7 @@
 // The twin: what the device reports, live, and editors for what operators wish and note.
 //
-// An editor sends the difference to what it was opened with, under that state's entity tag. When somebody else
-// changed the twin meanwhile, the hub refuses, and the person chooses.
+// An editor sends the difference to what it was opened with, under that state's entity tag, which stays its own while
+// a person writes: when somebody else changed the section meanwhile, the hub refuses, and the person chooses.
 
 import { h, fill, section, field, announce, busy, clock } from './dom.js';
 import { call, path } from './api.js';
@@ -14,16 +14,16 @@ const MARKED = 6000;
 export function twinPart(id, told) {
   const tree = h('div', { class: 'tree' });
   const when = h('p', { class: 'hint' });
-  const state = { etag: null, reported: {}, version: 0, marks: new Map() };
-  const save = (patch, force) => call('PATCH', `/twins/${path(id)}`, {
-    body: patch, headers: force || !state.etag ? {} : { 'if-match': `"${state.etag}"` },
+  const state = { reported: {}, version: 0, marks: new Map() };
+  const save = (patch, etag) => call('PATCH', `/twins/${path(id)}`, {
+    body: patch, headers: etag ? { 'if-match': `"${etag}"` } : {},
   });
   const fetch = () => call('GET', `/twins/${path(id)}`);
   const desired = editor('Desired properties', 'What you wish. A device that is connected hears it at once.', {
-    save: async (patch, force) => take(await save({ properties: { desired: patch } }, force)), fetch: async () => take(await fetch()),
+    save: async (patch, etag) => take(await save({ properties: { desired: patch } }, etag)), fetch: async () => take(await fetch()),
   });
   const tags = editor('Tags', 'What you note about the device; it never sees them.', {
-    save: async (patch, force) => take(await save({ tags: patch }, force)), fetch: async () => take(await fetch()),
+    save: async (patch, etag) => take(await save({ tags: patch }, etag)), fetch: async () => take(await fetch()),
   });
 
   const draw = () => {
@@ -41,7 +41,6 @@ export function twinPart(id, told) {
   };
 
   const take = (twin, anew = false) => {
-    state.etag = twin.etag;
     const reported = plain(twin.properties.reported);
     const version = twin.properties.reported.$version;
     // An answer may be older than the events that came while it was on its way.
@@ -51,8 +50,8 @@ export function twinPart(id, told) {
       state.reported = reported;
       state.version = version;
     }
-    desired.take(plain(twin.properties.desired), twin.properties.desired.$version);
-    tags.take(plain(twin.tags ?? {}), null);
+    desired.take(plain(twin.properties.desired), twin.etag, twin.properties.desired.$version);
+    tags.take(plain(twin.tags ?? {}), twin.etag, null);
     draw();
     told(state.reported);
   };
@@ -98,7 +97,9 @@ function editor(title, hint, { save, fetch }) {
   const notice = h('div', { class: 'notice', role: 'alert', hidden: true });
   const saveButton = h('button', { class: 'primary', disabled: true }, 'Save');
   const undoButton = h('button', { type: 'button', disabled: true }, 'Undo');
+  /** What the editor was opened with, and the tag under which the hub still has that. */
   let base = {};
+  let tag = null;
   /** The last text that was shown and is the hub's, not the person's. */
   let clean = '';
 
@@ -112,8 +113,9 @@ function editor(title, hint, { save, fetch }) {
     fit();
     return read;
   };
-  const show = (value) => {
+  const show = (value, etag) => {
     base = value;
+    tag = etag;
     clean = pretty(value);
     text.value = clean;
     notice.hidden = true;
@@ -124,14 +126,16 @@ function editor(title, hint, { save, fetch }) {
     const { value, fault } = check();
     if (fault) return;
     const patch = patchBetween(base, value);
-    const mine = text.value;
+    const [mine, opened, under] = [text.value, base, tag];
     await busy(saveButton, async () => {
       try {
         clean = mine; // what comes back may be shown
-        await save(patch, force);
+        await save(patch, force ? null : tag);
         announce(`${title} saved.`);
       } catch (error) {
-        clean = pretty(base);
+        show(opened, under); // theirs may have come meanwhile, and mine is not saved
+        text.value = mine;
+        check();
         if (error.status === 412) conflict(patch); else entry.fault(error.message);
       }
     });
@@ -157,14 +161,11 @@ function editor(title, hint, { save, fetch }) {
   return {
     element,
     /** The hub's state. What a person is writing is left alone, and the person told. */
-    take: (value, number) => {
+    take: (value, etag, number) => {
       version.textContent = number === null ? '' : `Version ${number}`;
-      if (!isDirty() || JSON.stringify(base) === JSON.stringify(value)) {
-        if (!isDirty()) show(value);
-        return;
-      }
-      base = base ?? value;
-      conflict(patchBetween(base, readSection(text.value).value ?? base));
+      if (!isDirty()) show(value, etag);
+      else if (JSON.stringify(base) === JSON.stringify(value)) tag = etag; // another section changed
+      else conflict(patchBetween(base, readSection(text.value).value ?? base));
     },
   };
 }
