@@ -12,7 +12,7 @@ use crate::dialect::News;
 use crate::payload::Wanted;
 use crate::place::{self, Known, Piece};
 use crate::trouble::{Stage, Trouble};
-use crate::update::{End, Next, Step, Trial, Update};
+use crate::update::{Course, End, Next, Step, Update};
 
 /// How often images are received anew after what was read back was not what was promised.
 pub(crate) const ANEW: u32 = 1;
@@ -34,13 +34,13 @@ impl Update<'_> {
             }
         }
         let (slot, pieces) = place::assign(&self.order, &known)?;
-        Ok(Some(Step::Receiving { slot, pieces, anew: 0 }))
+        Ok(Some(Step::Receiving(Course { slot, pieces, ..Course::default() })))
     }
 
     /// Receives what is missing of each image, and seals all but the last one.
-    pub(crate) fn receive(&self, slot: &str, pieces: &[Piece], anew: u32) -> Result<Next, Trouble> {
+    pub(crate) fn receive(&self, course: Course) -> Result<Next, Trouble> {
         let images = self.order.images();
-        for (index, piece) in pieces.iter().enumerate() {
+        for (index, piece) in course.pieces.iter().enumerate() {
             if self.job.should_suspend() {
                 return Ok(Next::End(End::Well(Outcome::Suspended)));
             }
@@ -51,55 +51,43 @@ impl Update<'_> {
                 staging.receive(&source)?;
                 info!("the image is in the slot"; slot = piece.slot, digest = piece.digest);
             }
-            if index + 1 < pieces.len()
-                && let Some(next) = self.seal_one(&staging, piece, slot, pieces, anew)?
+            if index + 1 < course.pieces.len()
+                && let Some(next) = self.seal_one(&staging, piece, &course)?
             {
                 return Ok(next);
             }
         }
         self.tell(News::Downloaded)?;
-        self.tell(News::Applying { slot })?;
-        Ok(Next::Step(Step::Sealing { slot: slot.to_owned(), pieces: pieces.to_vec(), anew }))
+        self.tell(News::Applying { slot: &course.slot })?;
+        Ok(Next::Step(Step::Sealing(course)))
     }
 
     /// Seals the last image, after which the group can be armed.
-    pub(crate) fn seal(&self, slot: &str, pieces: &[Piece], anew: u32) -> Result<Next, Trouble> {
-        let version = match pieces {
-            [first, ..] => first.version.clone(),
-            [] => String::new(),
-        };
-        if let Some(last) = pieces.last() {
+    pub(crate) fn seal(&self, course: Course) -> Result<Next, Trouble> {
+        let version = course.pieces.first().map(|first| first.version.clone()).unwrap_or_default();
+        if let Some(last) = course.pieces.last() {
             let staging = Staging::open(&last.slot, &last.digest)?;
-            if let Some(next) = self.seal_one(&staging, last, slot, pieces, anew)? {
+            if let Some(next) = self.seal_one(&staging, last, &course)? {
                 return Ok(next);
             }
         }
-        info!("the update is in place"; slot, version);
+        info!("the update is in place"; slot = course.slot, version);
         self.tell(News::Restarting)?;
-        let (slot, pieces) = (slot.to_owned(), pieces.to_vec());
-        Ok(Next::Step(Step::Booting(Trial { slot, version, trials: 0, pieces, anew })))
+        Ok(Next::Step(Step::Booting(Course { version, ..course })))
     }
 
     /// Seals one image. What was read back and is not what was promised is received anew, not for ever: the step is
     /// then the one to go on with.
-    fn seal_one(
-        &self,
-        staging: &Staging,
-        piece: &Piece,
-        slot: &str,
-        pieces: &[Piece],
-        anew: u32,
-    ) -> Result<Option<Next>, Trouble> {
+    fn seal_one(&self, staging: &Staging, piece: &Piece, course: &Course) -> Result<Option<Next>, Trouble> {
         match staging.seal(&piece.version) {
             Ok(()) => Ok(None),
             Err(error @ (flash::Error::DigestMismatch(_) | flash::Error::NotSealed(_))) => {
-                if anew >= ANEW {
+                if course.anew >= ANEW {
                     return Err(Trouble::new(Stage::Download, error.code(), error.to_string(), false));
                 }
                 info!("the image is received anew"; slot = piece.slot, reason = error);
                 self.tell(News::Downloading)?;
-                let (slot, pieces) = (slot.to_owned(), pieces.to_vec());
-                Ok(Some(Next::Step(Step::Receiving { slot, pieces, anew: anew + 1 })))
+                Ok(Some(Next::Step(Step::Receiving(Course { anew: course.anew + 1, ..course.clone() }))))
             }
             Err(error) => Err(error.into()),
         }

@@ -19,7 +19,7 @@
 //!
 //! A restart that nobody asked for (a power cut) may come while the trial is armed, or before it is confirmed:
 //! then the slots tell what runs. Where that leaves open whose fault it was the trial is armed again, [`TRIALS`]
-//! times in all. What its first trial has left damaged in its slot is received anew before, once.
+//! times in all. What a trial has left damaged in its slot is received anew before.
 
 use std::time::Duration;
 
@@ -51,23 +51,9 @@ pub enum Step {
     /// The image is on its way into the artifact store.
     Storing,
     /// The images are on their way into their slots.
-    Receiving {
-        /// The group of slots.
-        slot: String,
-        /// Each image with its slot, in the order in which they are written.
-        pieces: Vec<Piece>,
-        /// How often they were received anew.
-        anew: u32,
-    },
+    Receiving(Course),
     /// The images are in their slots; the last one is to be sealed.
-    Sealing {
-        /// The group of slots.
-        slot: String,
-        /// Each image with its slot.
-        pieces: Vec<Piece>,
-        /// How often they were received anew.
-        anew: u32,
-    },
+    Sealing(Course),
     /// The image is in the store; a slot is to be chosen.
     Fetched {
         /// The digest of what was fetched.
@@ -83,9 +69,9 @@ pub enum Step {
         version: String,
     },
     /// The slot is sealed; its trial boot is to be armed, or is, or is over.
-    Booting(Trial),
+    Booting(Course),
     /// The trial boot runs and is to be confirmed.
-    Confirming(Trial),
+    Confirming(Course),
     /// The trial did not stay up; this is still to be told.
     FellBack {
         /// The slot.
@@ -95,21 +81,23 @@ pub enum Step {
     },
 }
 
-/// What is on trial.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Trial {
+/// Images on their way into their slots, and through their trial.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Course {
     /// The group of slots.
     pub slot: String,
-    /// What it was sealed with.
+    /// What it is sealed with, once it is.
+    #[serde(default)]
     pub version: String,
-    /// How often the trial was armed, since the images were received last.
-    pub trials: u32,
-    /// Each image with its slot, should they have to be received again. Versions before wrote none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    /// Each image with its slot, in the order in which they are written. Versions before wrote none once they were sealed.
+    #[serde(default)]
     pub pieces: Vec<Piece>,
-    /// How often the images were received anew.
+    /// How often they were received anew.
     #[serde(default)]
     pub anew: u32,
+    /// How often the trial was armed.
+    #[serde(default)]
+    pub trials: u32,
 }
 
 impl Step {
@@ -135,8 +123,8 @@ impl Checkpoint for Step {
         match self {
             Step::Fetching => "fetching",
             Step::Storing => "storing",
-            Step::Receiving { .. } => "receiving",
-            Step::Sealing { .. } => "sealing",
+            Step::Receiving(_) => "receiving",
+            Step::Sealing(_) => "sealing",
             Step::Fetched { .. } => "fetched",
             Step::Staging { .. } => "staging",
             Step::Booting(_) => "booting",
@@ -198,12 +186,12 @@ impl Update<'_> {
                 None => self.accept()?,
                 Some(Step::Fetching) => self.fetch()?,
                 Some(Step::Storing) => self.store()?,
-                Some(Step::Receiving { slot, pieces, anew }) => self.receive(&slot, &pieces, anew)?,
-                Some(Step::Sealing { slot, pieces, anew }) => self.seal(&slot, &pieces, anew)?,
+                Some(Step::Receiving(course)) => self.receive(course)?,
+                Some(Step::Sealing(course)) => self.seal(course)?,
                 Some(Step::Fetched { digest }) => self.choose(&digest)?,
                 Some(Step::Staging { slot, digest, version }) => self.stage(&slot, &digest, &version)?,
-                Some(Step::Booting(trial)) => self.boot(trial)?,
-                Some(Step::Confirming(trial)) => self.confirm(trial)?,
+                Some(Step::Booting(course)) => self.boot(course)?,
+                Some(Step::Confirming(course)) => self.confirm(course)?,
                 Some(Step::FellBack { slot, version }) => self.fell_back(&slot, &version)?,
             };
             match next {
@@ -260,36 +248,36 @@ impl Update<'_> {
         let (slot, version) = (slot.to_owned(), version.to_owned());
         let piece =
             Piece { image: 0, slot: slot.clone(), digest: digest.to_owned(), version: version.clone() };
-        Ok(Next::Step(Step::Booting(Trial { slot, version, trials: 0, pieces: vec![piece], anew: 0 })))
+        Ok(Next::Step(Step::Booting(Course { slot, version, pieces: vec![piece], ..Course::default() })))
     }
 
-    fn boot(&self, trial: Trial) -> Result<Next, Trouble> {
-        if runs(&trial.slot)? {
-            return Ok(Next::Step(Step::Confirming(trial)));
+    fn boot(&self, course: Course) -> Result<Next, Trouble> {
+        if runs(&course.slot)? {
+            return Ok(Next::Step(Step::Confirming(course)));
         }
         // Armed, and the device went down before it was restarted: that trial is still to come.
-        let armed = is_armed(&trial.slot)?;
+        let armed = is_armed(&course.slot)?;
         // Once may have been a power cut on the way up, which is nobody's fault and leaves no trace.
-        let fell_back = trial.trials > 1 && matches!(self.job.wake(), Wake::Restarted { .. });
-        if !armed && (fell_back || trial.trials >= TRIALS) {
-            return Ok(Next::Step(Step::FellBack { slot: trial.slot, version: trial.version }));
+        let fell_back = course.trials > 1 && matches!(self.job.wake(), Wake::Restarted { .. });
+        if !armed && (fell_back || course.trials >= TRIALS) {
+            return Ok(Next::Step(Step::FellBack { slot: course.slot, version: course.version }));
         }
         if !armed {
             // Counted before it is armed: a device that never comes this far again must not do so for ever.
-            self.job.store(&Step::Booting(Trial { trials: trial.trials + 1, ..trial.clone() }))?;
+            self.job.store(&Step::Booting(Course { trials: course.trials + 1, ..course.clone() }))?;
         }
-        let activation = match flash::activate_if_allowed(&trial.slot) {
+        let activation = match flash::activate_if_allowed(&course.slot) {
             Ok(activation) => activation,
             Err(error) => {
                 // What was not armed was no trial: three of them would be told as an image that does not boot. Where even
                 // this cannot be seen or stored, it counts.
                 if !armed
-                    && is_armed(&trial.slot).is_ok_and(|armed| !armed)
-                    && let Err(error) = self.job.store(&Step::Booting(trial.clone()))
+                    && is_armed(&course.slot).is_ok_and(|armed| !armed)
+                    && let Err(error) = self.job.store(&Step::Booting(course.clone()))
                 {
                     warn!("a trial that was not armed counts"; reason = error);
                 }
-                return self.damaged(trial, error);
+                return self.damaged(course, error);
             }
         };
         match activation {
@@ -302,7 +290,7 @@ impl Update<'_> {
             }
             Activation::Postponed { reason, retry_after } => {
                 info!("the restart is put off"; reason, seconds = retry_after.as_secs());
-                self.job.store(&Step::Booting(trial))?;
+                self.job.store(&Step::Booting(course))?;
                 self.tell(News::Postponed { reason: &shortened(&reason), seconds: retry_after.as_secs() })?;
                 Ok(Next::End(End::Well(Outcome::Later(retry_after))))
             }
@@ -310,28 +298,28 @@ impl Update<'_> {
     }
 
     /// Goes back for what is damaged in its slot by now: a trial that the power cut short has written to it, or it rotted.
-    /// Not for ever, since an image may be to blame that damages itself.
-    fn damaged(&self, trial: Trial, error: flash::Error) -> Result<Next, Trouble> {
-        let Trial { slot, pieces, anew, .. } = trial;
+    /// Not for ever, since the medium may be to blame; once more than while it came, so that what was mended then has a
+    /// second trial as well.
+    fn damaged(&self, course: Course, error: flash::Error) -> Result<Next, Trouble> {
         if !matches!(error, flash::Error::DigestMismatch(_) | flash::Error::NotSealed(_)) {
             return Err(error.into());
         }
-        if anew >= ANEW || pieces.is_empty() {
+        if course.anew > ANEW || course.pieces.is_empty() {
             return Err(Trouble::new(Stage::Apply, error.code(), error.to_string(), false));
         }
-        info!("the image is not whole any more and is received anew"; slot, reason = error);
+        info!("the image is not whole any more and is received anew"; slot = course.slot, reason = error);
         self.tell(News::Downloading)?;
-        Ok(Next::Step(Step::Receiving { slot, pieces, anew: anew + 1 }))
+        Ok(Next::Step(Step::Receiving(Course { anew: course.anew + 1, ..course })))
     }
 
-    fn confirm(&self, trial: Trial) -> Result<Next, Trouble> {
-        if !runs(&trial.slot)? {
+    fn confirm(&self, course: Course) -> Result<Next, Trouble> {
+        if !runs(&course.slot)? {
             // The device went down before this point was reached, and the trial has lapsed.
-            return Ok(Next::Step(Step::Booting(trial)));
+            return Ok(Next::Step(Step::Booting(course)));
         }
         flash::confirm()?;
-        info!("the new image is confirmed"; slot = trial.slot, version = trial.version);
-        Ok(Next::End(End::Well(self.completed(&trial.slot, &trial.version)?)))
+        info!("the new image is confirmed"; slot = course.slot, version = course.version);
+        Ok(Next::End(End::Well(self.completed(&course.slot, &course.version)?)))
     }
 
     fn completed(&self, slot: &str, version: &str) -> Result<Outcome, Trouble> {
@@ -367,7 +355,7 @@ impl Update<'_> {
         warn!("the update was cancelled by an operator");
         section::remember_failure(&self.order, "it was cancelled by an operator of the device");
         let stage = match at {
-            None | Some(Step::Fetching | Step::Storing | Step::Receiving { .. }) => Stage::Download,
+            None | Some(Step::Fetching | Step::Storing | Step::Receiving(_)) => Stage::Download,
             Some(_) => Stage::Apply,
         };
         self.tell(News::Cancelled { stage, boots: confirmed_version().as_deref() })
@@ -380,7 +368,7 @@ impl Update<'_> {
     /// But an image that is confirmed is no failure, whatever came afterwards; and as long as nobody can say whether it is
     /// nothing is told.
     fn failed(&self, at: Option<&Step>, trouble: &Trouble) -> Result<Outcome, Failure> {
-        if let Some(Step::Confirming(Trial { slot, version, .. })) = at {
+        if let Some(Step::Confirming(Course { slot, version, .. })) = at {
             let completed = match is_confirmed(slot) {
                 Ok(true) => self.completed(slot, version).map(Some),
                 confirmed => confirmed.map(|_| None),

@@ -120,7 +120,8 @@ impl Used {
         if used > self.kept && bytes > 0 {
             let (least, most) = STEP;
             let step = (self.quota.0 / PARTS).clamp(least, most);
-            return Take::Keep(self.used().saturating_add(step.max(bytes)));
+            // More than the bytes themselves: some of what is kept comes back while the disk keeps it.
+            return Take::Keep(self.used().saturating_add(step.max(bytes.saturating_mul(2))));
         }
         self.used = used;
         self.is_reached = used >= float(self.quota.0);
@@ -182,6 +183,18 @@ mod tests {
                 Take::Keep(kept) => used.kept(kept),
                 Take::Reached(_) => return false,
             }
+        }
+    }
+
+    #[test]
+    fn pieces_as_large_as_a_step_are_taken_however_long_keeping_them_takes() {
+        let mut used = Used::of(Quota(3 * MIB), Kept::default());
+        for _ in 0..2 {
+            let Take::Keep(kept) = used.take(MIB, "written") else { panic!("there is nothing on the disk") };
+            used.kept(kept);
+            used.passed(Duration::from_secs(60));
+            assert_eq!(used.take(MIB, "written"), Take::Taken);
+            used.passed(Duration::from_secs(24 * 3600));
         }
     }
 

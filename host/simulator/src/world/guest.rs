@@ -36,15 +36,18 @@ enum Step {
     Staging {
         slot: String,
         anew: u32,
+        trials: u32,
     },
     /// Straight into the slots.
     Receiving {
         slot: String,
         anew: u32,
+        trials: u32,
     },
     Sealing {
         slot: String,
         anew: u32,
+        trials: u32,
     },
     Booting {
         slot: String,
@@ -201,9 +204,9 @@ impl Update<'_> {
                     Next::Step(Step::Begun)
                 }
                 Some(Step::Begun) => self.choose().await?,
-                Some(Step::Staging { slot, anew }) => self.stage(slot, anew).await?,
-                Some(Step::Receiving { slot, anew }) => self.receive(slot, anew).await?,
-                Some(Step::Sealing { slot, anew }) => self.seal(slot, anew).await?,
+                Some(Step::Staging { slot, anew, trials }) => self.stage(slot, anew, trials).await?,
+                Some(Step::Receiving { slot, anew, trials }) => self.receive(slot, anew, trials).await?,
+                Some(Step::Sealing { slot, anew, trials }) => self.seal(slot, anew, trials).await?,
                 Some(Step::Booting { slot, trials, anew }) => self.boot(slot, trials, anew).await?,
                 Some(Step::Confirming { slot, trials, anew }) => self.confirm(slot, trials, anew).await?,
                 Some(Step::FellBack { slot }) => {
@@ -230,24 +233,24 @@ impl Update<'_> {
         let spare = spare.ok_or_else(|| Trouble::lasting("no spare slot"))?.name;
         let slot = spare.split('/').next().unwrap_or_default().to_owned();
         if self.is_streamed() {
-            return Ok(Next::Step(Step::Receiving { slot, anew: 0 }));
+            return Ok(Next::Step(Step::Receiving { slot, anew: 0, trials: 0 }));
         }
         self.tell("applying", Some(&slot)).await?;
-        Ok(Next::Step(Step::Staging { slot, anew: 0 }))
+        Ok(Next::Step(Step::Staging { slot, anew: 0, trials: 0 }))
     }
 
     /// From the store to the slot, from where it was left.
-    async fn stage(&self, slot: String, anew: u32) -> Result<Next, Trouble> {
+    async fn stage(&self, slot: String, anew: u32, trials: u32) -> Result<Next, Trouble> {
         let mut staging = self.open(&slot, 0)?;
         staging = self.fill(staging, 0).await?;
         self.be_hasty(&slot).await?;
         staging.seal(&self.image.version)?;
         self.tell("restarting", Some(&slot)).await?;
-        Ok(Next::Step(Step::Booting { slot, trials: 0, anew }))
+        Ok(Next::Step(Step::Booting { slot, trials, anew }))
     }
 
     /// From the servers into the slots, one after the other; all but the last one are sealed.
-    async fn receive(&self, slot: String, anew: u32) -> Result<Next, Trouble> {
+    async fn receive(&self, slot: String, anew: u32, trials: u32) -> Result<Next, Trouble> {
         let names = self.host.world.names(&slot);
         for (number, name) in names.iter().enumerate() {
             if self.run.handle.should_suspend() {
@@ -258,26 +261,29 @@ impl Update<'_> {
                 staging = self.fill(staging, number).await?;
             }
             if number + 1 < names.len()
-                && let Some(next) = self.unless_wrong(staging.seal(&self.image.version), &slot, anew).await?
+                && let Some(next) =
+                    self.unless_wrong(staging.seal(&self.image.version), &slot, anew, trials).await?
             {
                 return Ok(next);
             }
             self.be_hasty(&slot).await?;
         }
         self.tell("applying", Some(&slot)).await?;
-        Ok(Next::Step(Step::Sealing { slot, anew }))
+        Ok(Next::Step(Step::Sealing { slot, anew, trials }))
     }
 
-    async fn seal(&self, slot: String, anew: u32) -> Result<Next, Trouble> {
+    async fn seal(&self, slot: String, anew: u32, trials: u32) -> Result<Next, Trouble> {
         let names = self.host.world.names(&slot);
         if let Some((number, last)) = names.iter().enumerate().next_back() {
             let mut staging = self.open(last, number)?;
-            if let Some(next) = self.unless_wrong(staging.seal(&self.image.version), &slot, anew).await? {
+            if let Some(next) =
+                self.unless_wrong(staging.seal(&self.image.version), &slot, anew, trials).await?
+            {
                 return Ok(next);
             }
         }
         self.tell("restarting", Some(&slot)).await?;
-        Ok(Next::Step(Step::Booting { slot, trials: 0, anew }))
+        Ok(Next::Step(Step::Booting { slot, trials, anew }))
     }
 
     /// What was read back and is not what was promised is received anew, not for ever.
@@ -286,6 +292,7 @@ impl Update<'_> {
         sealed: Result<(), FlashError>,
         slot: &str,
         anew: u32,
+        trials: u32,
     ) -> Result<Option<Next>, Trouble> {
         match sealed {
             Ok(()) => Ok(None),
@@ -294,7 +301,7 @@ impl Update<'_> {
                     return Err(Trouble::lasting(error.to_string()));
                 }
                 self.tell("downloading", None).await?;
-                Ok(Some(Next::Step(Step::Receiving { slot: slot.to_owned(), anew: anew + 1 })))
+                Ok(Some(Next::Step(Step::Receiving { slot: slot.to_owned(), anew: anew + 1, trials })))
             }
             Err(error) => Err(error.into()),
         }
@@ -347,13 +354,13 @@ impl Update<'_> {
         }
         match self.arm(&slot).await? {
             Ok(()) => Ok(Next::End(RunEnd::Restart)),
-            // Its trial has left it damaged: received anew, not for ever.
-            Err(FlashError::DigestMismatch { .. } | FlashError::NotSealed(_)) if anew < ANEW => {
+            // A trial has left it damaged: received anew, not for ever.
+            Err(FlashError::DigestMismatch { .. } | FlashError::NotSealed(_)) if anew <= ANEW => {
                 self.tell("downloading", None).await?;
                 let anew = anew + 1;
                 Ok(Next::Step(match self.is_streamed() {
-                    true => Step::Receiving { slot, anew },
-                    false => Step::Staging { slot, anew },
+                    true => Step::Receiving { slot, anew, trials },
+                    false => Step::Staging { slot, anew, trials },
                 }))
             }
             Err(error @ FlashError::DigestMismatch { .. }) => Err(Trouble::lasting(error.to_string())),
