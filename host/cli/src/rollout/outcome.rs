@@ -67,6 +67,10 @@ impl Row {
                 Called::Answered(status, response.and_then(|response| response.get("payload")).map(reason))
             }
             (Some("completed"), None) => Called::Answered(200, None),
+            // It has a start when the call had gone out; what the device answers afterwards the job does not tell.
+            (Some("cancelled" | "canceled"), None) if time("startTimeUtc").is_some() => {
+                Called::Unanswered("the job was cancelled during the call".to_owned())
+            }
             (Some("cancelled" | "canceled"), None) => {
                 Called::NotReached("the job was cancelled before it was called".to_owned())
             }
