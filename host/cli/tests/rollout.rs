@@ -140,3 +140,27 @@ async fn a_bad_image_stops_in_the_first_wave() {
     let summary = fleet.end().await;
     assert!(summary["calls"].as_u64() <= Some(6), "{summary}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted_the_same_command_begins_anew() {
+    let place = Place::new().await;
+    let fleet = Fleet::start(&place, 4, "").await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let firmware = ["firmware", "rollout", "--query", "*", "--uri", "https://images.example.com/2.0.0.img"];
+    let follow = ["--waves", "100%", "--interval", "1s", "--report", path];
+    for calls in [4, 8] {
+        let ran = place.run(&[&firmware[..], &follow].concat()).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+        assert!(ran.stdout.contains("wave 1 of 1: 4 devices are called"), "{ran:?}");
+        let listed = place.run(&["rollout", "list", "--json"]).await.json();
+        let name = listed[0]["rollout"].as_str().unwrap().to_owned();
+        let rows = "SELECT * FROM devices.jobs WHERE devices.jobs.jobType = 'scheduleDeviceMethod'";
+        let called = place.run(&["query", rows, "--json"]).await.json();
+        assert_eq!(called.as_array().unwrap().len(), calls, "{name}: {called}");
+        let ran = place.run(&["rollout", "delete", &name]).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+    }
+    let summary = fleet.end().await;
+    assert_eq!(summary["calls"], 8, "{summary}");
+}

@@ -54,6 +54,8 @@ pub(crate) enum RolloutCommand {
         reason: String,
     },
     /// Forget a rollout that has ended: its plan at the hub and the devices' tags
+    ///
+    /// The command that began it begins it anew then, and calls every device again.
     #[command(after_help = "Example:\n  hotshoe rollout delete spring")]
     Delete {
         /// The rollout's name

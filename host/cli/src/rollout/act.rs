@@ -24,7 +24,7 @@ const REMEMBERED: SignedDuration = SignedDuration::from_hours(20 * 24);
 /// Sees to it that the job of a wave that was begun is at the hub. The wave is counted from 0.
 pub(super) async fn hand_over(context: &Context<'_>, record: &Record, wave: usize) -> Result<(), Failure> {
     let started = record.progress.waves.get(wave).and_then(|wave| wave.started);
-    let (Some(started), id) = (started, record.name.job(wave + 1)) else { return Ok(()) };
+    let (Some(started), id) = (started, record.job(wave)) else { return Ok(()) };
     match patiently(context, async || context.hub.job(&id).await).await {
         Ok(_) => return Ok(()),
         Err(error) if error.status() == Some(404) && !is_forgotten(context, started) => {}

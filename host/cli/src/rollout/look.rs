@@ -146,7 +146,7 @@ impl Looker {
 }
 
 async fn rows(context: &Context<'_>, record: &Record, wave: usize) -> Result<(bool, Rows), Failure> {
-    let id = record.name.job(wave + 1);
+    let id = record.job(wave);
     let over = match patiently(context, async || context.hub.job(&id).await).await {
         Ok(job) => is_ended(&job),
         Err(error) if error.status() == Some(404) => {

@@ -98,7 +98,7 @@ pub(super) async fn abort(context: &Context<'_>, record: &mut Record, why: &str)
         return Ok(());
     };
     // One that has ended cannot be cancelled, which is as well.
-    match context.hub.cancel_job(&record.name.job(wave + 1)).await {
+    match context.hub.cancel_job(&record.job(wave)).await {
         Err(error) if error.passes() => {
             Err(Failure::from(error)
                 .hint("the rollout is aborted, but its job may still run: abort it again"))
