@@ -38,7 +38,7 @@ pub(super) async fn hand_over(context: &Context<'_>, record: &Record, wave: usiz
 
 /// Whether the hub has forgotten the job of a wave that was begun then.
 pub(super) fn is_forgotten(context: &Context<'_>, started: Timestamp) -> bool {
-    (context.clock)().duration_since(started) > REMEMBERED
+    context.hub.now().duration_since(started) > REMEMBERED
 }
 
 /// Merges into the tags of devices and waits until the hub has done so.
@@ -76,9 +76,8 @@ async fn create<'a>(
     limit: u64,
     work: impl Fn() -> Work<'a>,
 ) -> Result<(), Failure> {
-    let start = (context.clock)();
     let made = patiently(context, async || {
-        let job = Job { id, condition, work: work(), start, limit };
+        let job = Job { id, condition, work: work(), limit };
         match context.hub.create_job(job).await {
             Err(HubError::Refused { status: 400 | 409 | 412, .. }) if context.hub.job(id).await.is_ok() => {
                 Ok(())

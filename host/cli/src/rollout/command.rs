@@ -211,7 +211,7 @@ async fn list(context: &Context<'_>) -> Result<(), Failure> {
 async fn show(context: &Context<'_>, name: &Name) -> Result<(), Failure> {
     let record = Record::load(context, name).await?;
     let look = Looker::once().look(context, &record).await?;
-    let document = report::document(&record, &look, (context.clock)());
+    let document = report::document(&record, &look, context.hub.now());
     if context.output.json() {
         return context.output.document(&document);
     }

@@ -121,7 +121,7 @@ impl Looker {
             }
             None => None,
         };
-        let outcome = outcome::of(&record.plan, twin, row, over, seen, (context.clock)());
+        let outcome = outcome::of(&record.plan, twin, row, over, seen, context.hub.now());
         if let (Outcome::Waiting(Some(_)), Some(mark), false) =
             (&outcome, self.marks.get_mut(device), outcome::tells_an_end(twin))
         {

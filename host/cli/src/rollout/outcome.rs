@@ -1,8 +1,8 @@
 //! What became of a device: a pure function of its twin and of what the hub's job says of it.
 //!
 //! The method's answer is only a beginning: what counts is what the device reports afterwards. A status counts when the
-//! hub took it after the device was called; both times are the hub's own, so no clock here matters. For the one trap
-//! that is left, the end of a former update that arrives late, see [`Seen`].
+//! hub took it after the device was called; both times are the hub's own, and so is the present one, so no clock here
+//! matters. For the one trap that is left, the end of a former update that arrives late, see [`Seen`].
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -98,7 +98,8 @@ pub(crate) struct Seen {
     pub(crate) stood: bool,
 }
 
-/// What became of a device. `row` is none while the job has not come to it; `over` says that the job has ended.
+/// What became of a device. `row` is none while the job has not come to it; `over` says that the job has ended; `now` is
+/// the hub's time.
 pub(crate) fn of(
     plan: &Plan,
     twin: &Value,

@@ -40,7 +40,7 @@ pub(crate) enum State {
 pub(crate) struct Wave {
     /// How many devices belong to it.
     pub(crate) devices: usize,
-    /// When it was begun: written before its job is handed to the hub.
+    /// When it was begun, by the hub's time: written before its job is handed to the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) started: Option<Timestamp>,
     /// When all its devices had come to an end.

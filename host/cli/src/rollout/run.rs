@@ -57,7 +57,8 @@ async fn to_the_end(context: &Context<'_>, record: &mut Record, manner: &Manner)
         }
         let look = looker.look(context, record).await?;
         display.show(record, &look)?;
-        let now = (context.clock)();
+        // By the hub's time: who followed it before may have had another clock.
+        let now = context.hub.now();
         match next(&record.plan, &record.progress, &look.counts, look.over, now) {
             Step::Begin(wave) => {
                 record.update(context, |progress| begin(progress, wave, now)).await?;
@@ -115,8 +116,9 @@ fn conclude(
     display: &Display<'_>,
     manner: &Manner,
 ) -> Result<(), Failure> {
-    let report = report::write(&manner.report, record, look, (context.clock)())?;
-    display.finish(record, look, &report)?;
+    let now = context.hub.now();
+    let report = report::write(&manner.report, record, look, now)?;
+    display.finish(record, look, now, &report)?;
     let (name, why) = (&record.name, record.progress.reason.as_deref().unwrap_or("an operator wanted it so"));
     let completed: usize = look.counts.iter().map(|counts| counts.completed).sum();
     match record.progress.state {
