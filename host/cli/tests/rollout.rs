@@ -164,3 +164,54 @@ async fn deleted_the_same_command_begins_anew() {
     let summary = fleet.end().await;
     assert_eq!(summary["calls"], 8, "{summary}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aborted_before_its_job_was_at_the_hub_it_calls_nobody() {
+    let place = Place::new().await;
+    let fleet = Fleet::start(&place, 4, "").await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let (query, uri) = ("tags.simulated = true", "https://images.example.com/2.0.0.img");
+    let firmware = ["firmware", "rollout", "--name", "spring", "--query", query, "--uri", uri];
+    let follow = ["--waves", "100%", "--interval", "1s", "--report", path];
+
+    // As it stands when whoever began the wave was killed before its job was handed over.
+    let plan = json!({
+        "what": {"kind": "firmware", "payload": {"fwPackageUri": uri}, "responseTimeout": 30, "connectTimeout": 0},
+        "condition": query, "waves": ["100%"], "abortOver": "5%", "soak": 600, "timeout": 3600, "countUnreachable": false,
+    });
+    let now = jiff::Timestamp::now();
+    let progress = json!({"state": "running", "waves": [{"devices": 4, "started": now}]});
+    let labels = [format!("plan={plan}"), format!("progress={progress}")];
+    let create =
+        ["configuration", "create", "hotshoe-rollout-spring", "--target", "tags.hotshoe.rollout.spring = 0"];
+    let content = ["--content", r#"{"deviceContent": {"properties.desired.hotshoe.rollout": {}}}"#];
+    let labels = [
+        "--label",
+        "hotshoe=rollout",
+        "--label",
+        &labels[0],
+        "--label",
+        &labels[1],
+        "--label",
+        "word=7bcdfg",
+    ];
+    let ran = place.run(&[&create[..], &content, &labels].concat()).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    for device in (1..=4).map(|number| format!("sim-{number:04}")) {
+        let ran = place.run(&["twin", "set", &device, "tags.hotshoe.rollout.spring=1"]).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+    }
+    let ran = place.run(&["rollout", "show", "spring", "--json"]).await;
+    assert_eq!(devices(&ran.json(), &["waiting"]).len(), 4, "{ran:?}");
+
+    let ran = place.run(&["rollout", "abort", "spring"]).await;
+    assert_eq!(ran.stdout, "spring is aborted\n", "{ran:?}");
+    let ran = place.run(&[&firmware[..], &follow].concat()).await;
+    assert_eq!(ran.exit, 70, "{ran:?}");
+    assert_eq!(devices(&report(directory.path(), "spring").0, &["unreachable"]).len(), 4, "{ran:?}");
+    let ran = place.run(&["rollout", "delete", "spring"]).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let summary = fleet.end().await;
+    assert_eq!(summary["calls"], 0, "{summary}");
+}

@@ -56,9 +56,19 @@ impl Progress {
     pub(crate) fn current(&self) -> Option<usize> {
         self.waves.iter().rposition(|wave| wave.started.is_some())
     }
+
+    /// The wave that was begun and has not ended, counted from 0.
+    pub(crate) fn under_way(&self) -> Option<usize> {
+        self.current().filter(|current| self.waves.get(*current).is_some_and(|wave| wave.ended.is_none()))
+    }
 }
 
 impl State {
+    /// Whether no device is called any more, whoever goes on.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, State::Aborted | State::Completed)
+    }
+
     /// Its name for people and in reports.
     pub(crate) fn word(self) -> &'static str {
         match self {
