@@ -12,6 +12,7 @@ mod jobs;
 mod methods;
 mod query;
 mod statistics;
+mod time;
 mod twins;
 
 use std::{fmt, time::Duration};
@@ -28,6 +29,7 @@ use reqwest::{
     redirect,
 };
 use serde_json::Value;
+use time::HubTime;
 
 pub(crate) use devices::BULK;
 pub(crate) use error::HubError;
@@ -51,6 +53,7 @@ pub(crate) struct Hub {
     http: reqwest::Client,
     connection: ConnectionString,
     clock: fn() -> Timestamp,
+    time: HubTime,
 }
 
 /// Whom a request is about: a device, or a module of it.
@@ -178,7 +181,14 @@ impl Hub {
             .user_agent(concat!("hotshoe/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Failure::new(Exit::Software, format!("could not set up HTTPS: {error}")))?;
-        Ok(Hub { http, connection, clock })
+        Ok(Hub { http, connection, clock, time: HubTime::default() })
+    }
+
+    /// What time it is at the hub, as far as its answers have told; before the first of them it is this machine's time.
+    ///
+    /// For whatever is compared with times that the hub has set, or that another machine reads.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.time.at((self.clock)())
     }
 
     /// The hub's host name, without a port: what a device's connection string names.
@@ -260,6 +270,9 @@ impl Hub {
         if let Some(body) = body {
             http = http.body(body.to_string());
         }
-        http.send().await.map_err(|error| HubError::unreachable(&tried, &self.address(), &error))
+        let sent = http.send().await;
+        let response = sent.map_err(|error| HubError::unreachable(&tried, &self.address(), &error))?;
+        self.time.heard(response.headers(), (self.clock)());
+        Ok(response)
     }
 }

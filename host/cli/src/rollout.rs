@@ -5,8 +5,10 @@
 //! looks, decides (see [`decide`], which is pure) and hands the next job over. It may be killed at any point and run
 //! again, here or elsewhere, or twice at the same time:
 //!
-//! - that a wave begins is written down before its job is handed over, and a job's id is made of the rollout's name and
-//!   the wave's number, which the hub takes only once: no device is called twice;
+//! - that a wave begins is written down before its job is handed over, and a job's id is made of the rollout's name, a
+//!   word that stands in its record, and the wave's number; the hub takes it only once: no device is called twice;
+//! - who aborts writes that down and then cancels the job, or takes its id where it is still to come: nobody who looked
+//!   before can hand it over;
 //! - what became of a device is read from its twin every time, not remembered.
 
 mod act;

@@ -140,3 +140,78 @@ async fn a_bad_image_stops_in_the_first_wave() {
     let summary = fleet.end().await;
     assert!(summary["calls"].as_u64() <= Some(6), "{summary}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deleted_the_same_command_begins_anew() {
+    let place = Place::new().await;
+    let fleet = Fleet::start(&place, 4, "").await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let firmware = ["firmware", "rollout", "--query", "*", "--uri", "https://images.example.com/2.0.0.img"];
+    let follow = ["--waves", "100%", "--interval", "1s", "--report", path];
+    for calls in [4, 8] {
+        let ran = place.run(&[&firmware[..], &follow].concat()).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+        assert!(ran.stdout.contains("wave 1 of 1: 4 devices are called"), "{ran:?}");
+        let listed = place.run(&["rollout", "list", "--json"]).await.json();
+        let name = listed[0]["rollout"].as_str().unwrap().to_owned();
+        let rows = "SELECT * FROM devices.jobs WHERE devices.jobs.jobType = 'scheduleDeviceMethod'";
+        let called = place.run(&["query", rows, "--json"]).await.json();
+        assert_eq!(called.as_array().unwrap().len(), calls, "{name}: {called}");
+        let ran = place.run(&["rollout", "delete", &name]).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+    }
+    let summary = fleet.end().await;
+    assert_eq!(summary["calls"], 8, "{summary}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn aborted_before_its_job_was_at_the_hub_it_calls_nobody() {
+    let place = Place::new().await;
+    let fleet = Fleet::start(&place, 4, "").await;
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().to_str().unwrap();
+    let (query, uri) = ("tags.simulated = true", "https://images.example.com/2.0.0.img");
+    let firmware = ["firmware", "rollout", "--name", "spring", "--query", query, "--uri", uri];
+    let follow = ["--waves", "100%", "--interval", "1s", "--report", path];
+
+    // As it stands when whoever began the wave was killed before its job was handed over.
+    let plan = json!({
+        "what": {"kind": "firmware", "payload": {"fwPackageUri": uri}, "responseTimeout": 30, "connectTimeout": 0},
+        "condition": query, "waves": ["100%"], "abortOver": "5%", "soak": 600, "timeout": 3600, "countUnreachable": false,
+    });
+    let now = jiff::Timestamp::now();
+    let progress = json!({"state": "running", "waves": [{"devices": 4, "started": now}]});
+    let labels = [format!("plan={plan}"), format!("progress={progress}")];
+    let create =
+        ["configuration", "create", "hotshoe-rollout-spring", "--target", "tags.hotshoe.rollout.spring = 0"];
+    let content = ["--content", r#"{"deviceContent": {"properties.desired.hotshoe.rollout": {}}}"#];
+    let labels = [
+        "--label",
+        "hotshoe=rollout",
+        "--label",
+        &labels[0],
+        "--label",
+        &labels[1],
+        "--label",
+        "word=7bcdfg",
+    ];
+    let ran = place.run(&[&create[..], &content, &labels].concat()).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    for device in (1..=4).map(|number| format!("sim-{number:04}")) {
+        let ran = place.run(&["twin", "set", &device, "tags.hotshoe.rollout.spring=1"]).await;
+        assert_eq!(ran.exit, 0, "{ran:?}");
+    }
+    let ran = place.run(&["rollout", "show", "spring", "--json"]).await;
+    assert_eq!(devices(&ran.json(), &["waiting"]).len(), 4, "{ran:?}");
+
+    let ran = place.run(&["rollout", "abort", "spring"]).await;
+    assert_eq!(ran.stdout, "spring is aborted\n", "{ran:?}");
+    let ran = place.run(&[&firmware[..], &follow].concat()).await;
+    assert_eq!(ran.exit, 70, "{ran:?}");
+    assert_eq!(devices(&report(directory.path(), "spring").0, &["unreachable"]).len(), 4, "{ran:?}");
+    let ran = place.run(&["rollout", "delete", "spring"]).await;
+    assert_eq!(ran.exit, 0, "{ran:?}");
+    let summary = fleet.end().await;
+    assert_eq!(summary["calls"], 0, "{summary}");
+}

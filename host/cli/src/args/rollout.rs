@@ -54,6 +54,8 @@ pub(crate) enum RolloutCommand {
         reason: String,
     },
     /// Forget a rollout that has ended: its plan at the hub and the devices' tags
+    ///
+    /// The command that began it begins it anew then, and calls every device again.
     #[command(after_help = "Example:\n  hotshoe rollout delete spring")]
     Delete {
         /// The rollout's name
@@ -64,7 +66,7 @@ pub(crate) enum RolloutCommand {
 /// For whom, and how fast.
 #[derive(Args, Debug)]
 pub(crate) struct Pace {
-    /// For which devices: what stands after WHERE in a query, or a whole SELECT … FROM devices; * for all
+    /// For which devices: what stands after WHERE in a query, or a whole SELECT … FROM devices without TOP; * for all
     #[arg(long, value_name = "CONDITION", value_parser = condition)]
     pub(crate) query: String,
     /// The rollout's name; made of the plan where nothing is said, so the same command is the same rollout
@@ -156,6 +158,15 @@ fn condition(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let from = words.iter().position(|word| word.eq_ignore_ascii_case("from")).unwrap_or(words.len());
+    let shown = words.get(1..from).unwrap_or_default();
+    // Only the condition is kept of the query: whatever else makes its rows fewer would be for all devices then.
+    if is(1, "top") || is(1, "distinct") || shown.iter().any(|word| word.contains('(')) {
+        return Err(format!(
+            "a rollout is for all devices of a condition, so {:?} has no meaning for it: choose devices with tags or with \
+             deviceId IN […], and a part of them with --waves",
+            shown.join(" ")
+        ));
+    }
     match (is(from + 1, "devices"), words.len() - from.min(words.len()), is(from + 2, "where")) {
         (true, 2, _) => Ok("*".to_owned()),
         (true, 4.., true) => {
@@ -181,6 +192,7 @@ mod tests {
             ("tags.a = 'b  c'", "tags.a = 'b  c'"),
             ("SELECT * FROM devices", "*"),
             ("select deviceId  from Devices where tags.a = 'b  c' AND x > 1", "tags.a = 'b  c' AND x > 1"),
+            ("SELECT deviceId, tags.top AS top FROM devices WHERE is_defined(tags.a)", "is_defined(tags.a)"),
         ] {
             assert_eq!(condition(text).as_deref(), Ok(read), "{text}");
         }
@@ -190,6 +202,11 @@ mod tests {
             "SELECT *",
             "SELECT * FROM devices WHERE",
             "SELECT * FROM devices GROUP BY x",
+            "SELECT TOP 10 * FROM devices",
+            "select top 10 deviceId from devices where tags.a = 1",
+            "SELECT TOP(10) * FROM devices",
+            "SELECT DISTINCT tags.a FROM devices",
+            "SELECT COUNT() AS all FROM devices",
         ] {
             assert!(condition(text).is_err(), "{text}");
         }

@@ -1,12 +1,11 @@
 //! Jobs of the hub: one call or one twin's change for many devices (iothub.md §6.7).
 
-use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::{Call, Hub, HubError, Request};
 
-/// A job to be carried out by the hub.
+/// A job to be carried out by the hub, at once: it names no start, which would be a time of this machine's clock.
 pub(crate) struct Job<'a> {
     /// Its id. The hub takes each only once.
     pub(crate) id: &'a str,
@@ -14,8 +13,6 @@ pub(crate) struct Job<'a> {
     pub(crate) condition: &'a str,
     /// What is done for each.
     pub(crate) work: Work<'a>,
-    /// When it begins.
-    pub(crate) start: Timestamp,
     /// How long it may take, in seconds; what is not done by then is not done.
     pub(crate) limit: u64,
 }
@@ -31,11 +28,10 @@ pub(crate) enum Work<'a> {
 impl Hub {
     /// Hands a job to the hub. Fails when there is one of this id.
     pub(crate) async fn create_job(&self, job: Job<'_>) -> Result<Value, HubError> {
-        let Job { id, condition, work, start, limit } = job;
+        let Job { id, condition, work, limit } = job;
         let mut body = json!({
             "jobId": id,
             "queryCondition": condition,
-            "startTime": format!("{start:.3}"),
             "maxExecutionTimeInSeconds": limit,
         });
         let (kind, member, what) = match work {

@@ -1,12 +1,14 @@
-//! Jobs, handed to the hub so that each is carried out once, whoever hands it over and however often.
+//! Jobs, handed to the hub so that each is carried out once, whoever hands it over and however often; and called off so
+//! that nobody hands them over any more.
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 
 use super::{
     plan::What,
+    progress::State,
     record::{Record, patiently},
 };
 use crate::{
@@ -21,24 +23,66 @@ const SHORTEST: u64 = 3600;
 /// that is not there later than this was carried out and forgotten, and is not made again.
 const REMEMBERED: SignedDuration = SignedDuration::from_hours(20 * 24);
 
-/// Sees to it that the job of a wave that was begun is at the hub. The wave is counted from 0.
-pub(super) async fn hand_over(context: &Context<'_>, record: &Record, wave: usize) -> Result<(), Failure> {
-    let started = record.progress.waves.get(wave).and_then(|wave| wave.started);
-    let (Some(started), id) = (started, record.name.job(wave + 1)) else { return Ok(()) };
+/// Sees to the job of the wave that was begun and has not ended: it is at the hub, or, of an aborted rollout, is over and
+/// can never be handed over again.
+pub(super) async fn see_to_job(context: &Context<'_>, record: &Record) -> Result<(), Failure> {
+    let Some(wave) = record.progress.under_way() else { return Ok(()) };
+    match record.progress.state {
+        State::Aborted => call_off(context, record, wave).await.map_err(|failure| {
+            let how = if failure.status == Some(401) { ", under a policy with ServiceConnect" } else { "" };
+            failure.hint(format!(
+                "the rollout is aborted, but its job may still call devices: abort it again{how}"
+            ))
+        }),
+        State::Completed => Ok(()),
+        State::Tagging | State::Running | State::Paused => hand_over(context, record, wave).await,
+    }
+}
+
+async fn hand_over(context: &Context<'_>, record: &Record, wave: usize) -> Result<(), Failure> {
+    let id = record.job(wave);
     match patiently(context, async || context.hub.job(&id).await).await {
         Ok(_) => return Ok(()),
-        Err(error) if error.status() == Some(404) && !is_forgotten(context, started) => {}
-        Err(error) if error.status() == Some(404) => return Ok(()),
-        Err(error) => return Err(error.into()),
+        Err(error) if error.status() != Some(404) => return Err(error.into()),
+        Err(_) if is_forgotten(context, record, wave) => return Ok(()),
+        Err(_) => {}
     }
     let condition = format!("{} = {}", record.name.tag(), wave + 1);
     let limit = record.plan.timeout.max(SHORTEST);
     create(context, &id, &condition, limit, || work(&record.plan.what)).await
 }
 
-/// Whether the hub has forgotten the job of a wave that was begun then.
-pub(super) fn is_forgotten(context: &Context<'_>, started: Timestamp) -> bool {
-    (context.clock)().duration_since(started) > REMEMBERED
+/// Cancels the job of a wave. Where it is not at the hub yet, somebody who follows the rollout may be about to hand it
+/// over, having looked before it was aborted: so its id is taken by a job for no device, and the hub takes each only once.
+async fn call_off(context: &Context<'_>, record: &Record, wave: usize) -> Result<(), Failure> {
+    let id = record.job(wave);
+    match cancel(context, &id).await {
+        Err(error) if error.status() == Some(404) && !is_forgotten(context, record, wave) => {}
+        Err(error) if error.status() == Some(404) => return Ok(()),
+        told => return Ok(told?),
+    }
+    // Waves are counted from 1.
+    let nobody = format!("{} = 0", record.name.tag());
+    create(context, &id, &nobody, SHORTEST, || work(&record.plan.what)).await?;
+    // It is the other's where that came first, and has called its devices since.
+    Ok(cancel(context, &id).await?)
+}
+
+/// Cancels a job. One that has ended cannot be cancelled, which is as well.
+async fn cancel(context: &Context<'_>, id: &str) -> Result<(), HubError> {
+    let Err(error) = patiently(context, async || context.hub.cancel_job(id).await).await else {
+        return Ok(());
+    };
+    match patiently(context, async || context.hub.job(id).await).await {
+        Ok(job) if is_ended(&job) => Ok(()),
+        _ => Err(error),
+    }
+}
+
+/// Whether the hub has forgotten the job of a wave, which was begun so long ago.
+pub(super) fn is_forgotten(context: &Context<'_>, record: &Record, wave: usize) -> bool {
+    let started = record.progress.waves.get(wave).and_then(|wave| wave.started);
+    started.is_some_and(|started| context.hub.now().duration_since(started) > REMEMBERED)
 }
 
 /// Merges into the tags of devices and waits until the hub has done so.
@@ -76,9 +120,8 @@ async fn create<'a>(
     limit: u64,
     work: impl Fn() -> Work<'a>,
 ) -> Result<(), Failure> {
-    let start = (context.clock)();
     let made = patiently(context, async || {
-        let job = Job { id, condition, work: work(), start, limit };
+        let job = Job { id, condition, work: work(), limit };
         match context.hub.create_job(job).await {
             Err(HubError::Refused { status: 400 | 409 | 412, .. }) if context.hub.job(id).await.is_ok() => {
                 Ok(())

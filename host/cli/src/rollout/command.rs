@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::{Value, json};
 
 use super::{
+    act,
     look::Looker,
     members,
     name::Name,
@@ -170,10 +171,12 @@ async fn pause(context: &Context<'_>, name: &Name) -> Result<(), Failure> {
 
 async fn delete(context: &Context<'_>, name: &Name) -> Result<(), Failure> {
     let record = Record::load(context, name).await?;
-    if !matches!(record.progress.state, State::Aborted | State::Completed) {
+    if !record.progress.state.is_over() {
         let text = format!("the rollout {name} is {}", record.progress.state.word());
         return Err(Failure::new(Exit::Data, text).hint(format!("`hotshoe rollout abort {name}` ends it")));
     }
+    // What is forgotten calls nobody: an abort may have been cut short before it had called its job off.
+    act::see_to_job(context, &record).await?;
     // The tags first: without the plan nobody would know of them.
     tag::clear(context, name, INTERVAL).await?;
     record.delete(context).await?;
@@ -211,7 +214,7 @@ async fn list(context: &Context<'_>) -> Result<(), Failure> {
 async fn show(context: &Context<'_>, name: &Name) -> Result<(), Failure> {
     let record = Record::load(context, name).await?;
     let look = Looker::once().look(context, &record).await?;
-    let document = report::document(&record, &look, (context.clock)());
+    let document = report::document(&record, &look, context.hub.now());
     if context.output.json() {
         return context.output.document(&document);
     }

@@ -79,7 +79,7 @@ pub(crate) enum Why {
 
 /// What comes next. `counts` has an entry for each wave that was begun; `over` says whether the last one's job has ended.
 pub(crate) fn next(plan: &Plan, progress: &Progress, counts: &[Counts], over: bool, now: Timestamp) -> Step {
-    if matches!(progress.state, State::Aborted | State::Completed) {
+    if progress.state.is_over() {
         return Step::Stop;
     }
     let paused = progress.state == State::Paused;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, path::Path};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{
@@ -25,7 +26,6 @@ const NAMED: usize = 20;
 /// Shows one rollout.
 pub(super) struct Display<'a> {
     output: &'a Output,
-    clock: fn() -> jiff::Timestamp,
     bars: Option<MultiProgress>,
     waves: Vec<ProgressBar>,
     told: Vec<Counts>,
@@ -39,7 +39,6 @@ impl<'a> Display<'a> {
     pub(super) fn new(context: &Context<'a>, record: &Record) -> Self {
         let display = Display {
             output: context.output,
-            clock: context.clock,
             bars: context.output.moving().then(MultiProgress::new),
             waves: Vec::new(),
             told: Vec::new(),
@@ -131,10 +130,16 @@ impl<'a> Display<'a> {
     }
 
     /// The end: where it stands and where the report is.
-    pub(super) fn finish(&self, record: &Record, look: &Look, path: &Path) -> Result<(), Failure> {
+    pub(super) fn finish(
+        &self,
+        record: &Record,
+        look: &Look,
+        now: Timestamp,
+        path: &Path,
+    ) -> Result<(), Failure> {
         self.waves.iter().for_each(ProgressBar::abandon);
         if self.output.json() {
-            let mut document = report::document(record, look, (self.clock)());
+            let mut document = report::document(record, look, now);
             if let Some(members) = document.as_object_mut() {
                 members.remove("devices");
                 members.insert("event".to_owned(), json!("end"));

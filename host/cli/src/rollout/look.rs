@@ -13,7 +13,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
-    act::is_ended,
+    act::{is_ended, is_forgotten},
     decide::Counts,
     outcome::{self, Called, Outcome, Row, Seen},
     record::{Record, patiently},
@@ -121,7 +121,7 @@ impl Looker {
             }
             None => None,
         };
-        let outcome = outcome::of(&record.plan, twin, row, over, seen, (context.clock)());
+        let outcome = outcome::of(&record.plan, twin, row, over, seen, context.hub.now());
         if let (Outcome::Waiting(Some(_)), Some(mark), false) =
             (&outcome, self.marks.get_mut(device), outcome::tells_an_end(twin))
         {
@@ -146,16 +146,15 @@ impl Looker {
 }
 
 async fn rows(context: &Context<'_>, record: &Record, wave: usize) -> Result<(bool, Rows), Failure> {
-    let id = record.name.job(wave + 1);
+    let id = record.job(wave);
     let over = match patiently(context, async || context.hub.job(&id).await).await {
         Ok(job) => is_ended(&job),
         Err(error) if error.status() == Some(404) => {
-            let started = record
-                .progress
-                .waves
-                .get(wave)
-                .and_then(|wave| wave.started)
-                .unwrap_or(Timestamp::UNIX_EPOCH);
+            let begun = record.progress.waves.get(wave);
+            if begun.is_some_and(|wave| wave.ended.is_none()) && !is_forgotten(context, record, wave) {
+                return Ok((false, Rows::Known(HashMap::new()))); // nobody has handed it over yet
+            }
+            let started = begun.and_then(|wave| wave.started).unwrap_or(Timestamp::UNIX_EPOCH);
             return Ok((true, Rows::Forgotten(started)));
         }
         Err(error) => return Err(error.into()),

@@ -1,8 +1,8 @@
 //! What became of a device: a pure function of its twin and of what the hub's job says of it.
 //!
 //! The method's answer is only a beginning: what counts is what the device reports afterwards. A status counts when the
-//! hub took it after the device was called; both times are the hub's own, so no clock here matters. For the one trap
-//! that is left, the end of a former update that arrives late, see [`Seen`].
+//! hub took it after the device was called; both times are the hub's own, and so is the present one, so no clock here
+//! matters. For the one trap that is left, the end of a former update that arrives late, see [`Seen`].
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
@@ -67,6 +67,10 @@ impl Row {
                 Called::Answered(status, response.and_then(|response| response.get("payload")).map(reason))
             }
             (Some("completed"), None) => Called::Answered(200, None),
+            // It has a start when the call had gone out; what the device answers afterwards the job does not tell.
+            (Some("cancelled" | "canceled"), None) if time("startTimeUtc").is_some() => {
+                Called::Unanswered("the job was cancelled during the call".to_owned())
+            }
             (Some("cancelled" | "canceled"), None) => {
                 Called::NotReached("the job was cancelled before it was called".to_owned())
             }
@@ -94,7 +98,8 @@ pub(crate) struct Seen {
     pub(crate) stood: bool,
 }
 
-/// What became of a device. `row` is none while the job has not come to it; `over` says that the job has ended.
+/// What became of a device. `row` is none while the job has not come to it; `over` says that the job has ended; `now` is
+/// the hub's time.
 pub(crate) fn of(
     plan: &Plan,
     twin: &Value,

@@ -40,7 +40,7 @@ pub(crate) enum State {
 pub(crate) struct Wave {
     /// How many devices belong to it.
     pub(crate) devices: usize,
-    /// When it was begun: written before its job is handed to the hub.
+    /// When it was begun, by the hub's time: written before its job is handed to the hub.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) started: Option<Timestamp>,
     /// When all its devices had come to an end.
@@ -56,9 +56,19 @@ impl Progress {
     pub(crate) fn current(&self) -> Option<usize> {
         self.waves.iter().rposition(|wave| wave.started.is_some())
     }
+
+    /// The wave that was begun and has not ended, counted from 0.
+    pub(crate) fn under_way(&self) -> Option<usize> {
+        self.current().filter(|current| self.waves.get(*current).is_some_and(|wave| wave.ended.is_none()))
+    }
 }
 
 impl State {
+    /// Whether no device is called any more, whoever goes on.
+    pub(crate) fn is_over(self) -> bool {
+        matches!(self, State::Aborted | State::Completed)
+    }
+
     /// Its name for people and in reports.
     pub(crate) fn word(self) -> &'static str {
         match self {

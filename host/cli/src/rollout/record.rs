@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    name::{Name, PREFIX},
+    name::{Name, PREFIX, Word},
     plan::{Plan, What},
     progress::Progress,
 };
@@ -29,6 +29,8 @@ pub(super) struct Record {
     pub(super) plan: Plan,
     /// How far it has come.
     pub(super) progress: Progress,
+    /// What makes its jobs' ids its own. One that was begun before there were words goes on without.
+    word: Option<Word>,
     etag: String,
 }
 
@@ -59,7 +61,13 @@ impl Record {
 
     /// Writes a new rollout down. Where somebody did so at the same moment, theirs.
     pub(super) async fn create(context: &Context<'_>, name: &Name, plan: Plan) -> Result<Record, Failure> {
-        let record = Record { name: name.clone(), plan, progress: Progress::default(), etag: String::new() };
+        let record = Record {
+            name: name.clone(),
+            plan,
+            progress: Progress::default(),
+            word: Some(Word::draw()?),
+            etag: String::new(),
+        };
         match context.hub.put_configuration(&name.configuration(), record.body(), None).await {
             Ok(configuration) => Record::read(&configuration),
             Err(error) if matches!(error.status(), Some(409 | 412)) => Record::load(context, name).await,
@@ -67,9 +75,20 @@ impl Record {
         }
     }
 
-    /// Reads it anew.
+    /// The id of the job that calls the devices of a wave, counted from 0.
+    pub(super) fn job(&self, wave: usize) -> String {
+        self.name.job(self.word.as_ref(), wave + 1)
+    }
+
+    /// Reads it anew. Fails where it was deleted, also where another of its name has come after it.
     pub(super) async fn refresh(&mut self, context: &Context<'_>) -> Result<(), Failure> {
-        *self = Record::load(context, &self.name).await?;
+        let found = Record::load(context, &self.name).await?;
+        if found.word != self.word {
+            let text = format!("the rollout {} was deleted, and another of this name was begun", self.name);
+            return Err(Failure::new(Exit::NoInput, text)
+                .hint(format!("`hotshoe rollout show {}` shows that one", self.name)));
+        }
+        *self = found;
         Ok(())
     }
 
@@ -117,14 +136,18 @@ impl Record {
             }),
             What::Plugin { .. } => json!({ "members": select }),
         };
+        let mut labels = json!({
+            "hotshoe": "rollout",
+            "plan": json!(self.plan).to_string(),
+            "progress": json!(self.progress).to_string(),
+        });
+        if let (Some(labels), Some(word)) = (labels.as_object_mut(), &self.word) {
+            labels.insert("word".to_owned(), json!(word.to_string()));
+        }
         json!({
             "id": self.name.configuration(),
             "schemaVersion": "1.0",
-            "labels": {
-                "hotshoe": "rollout",
-                "plan": json!(self.plan).to_string(),
-                "progress": json!(self.progress).to_string(),
-            },
+            "labels": labels,
             "content": { "deviceContent": { "properties.desired.hotshoe.rollout": {} } },
             "targetCondition": format!("{tag} = 0"),
             "priority": 0,
@@ -140,17 +163,16 @@ impl Record {
                 format!("the configuration {id} is not a rollout that this version reads: {what}: {reason}");
             Failure::new(Exit::Data, text).hint("a newer hotshoe may have made it")
         };
-        let label = |name: &str| {
-            let label = configuration.pointer(&format!("/labels/{name}")).and_then(Value::as_str);
-            label.ok_or_else(|| wrong(name, "there is no such label".to_owned()))
-        };
+        let found = |name: &str| configuration.pointer(&format!("/labels/{name}")).and_then(Value::as_str);
+        let label = |name: &str| found(name).ok_or_else(|| wrong(name, "there is no such label".to_owned()));
         let name =
             id.strip_prefix(PREFIX).unwrap_or_default().parse().map_err(|reason| wrong("id", reason))?;
         let plan = serde_json::from_str(label("plan")?).map_err(|error| wrong("plan", error.to_string()))?;
         let progress =
             serde_json::from_str(label("progress")?).map_err(|error| wrong("progress", error.to_string()))?;
+        let word = found("word").map(str::parse).transpose().map_err(|reason| wrong("word", reason))?;
         let etag = configuration.get("etag").and_then(Value::as_str).unwrap_or("*").to_owned();
-        Ok(Record { name, plan, progress, etag })
+        Ok(Record { name, plan, progress, word, etag })
     }
 }
 
@@ -209,15 +231,32 @@ mod tests {
                 count_unreachable: true,
             },
             progress: Progress { state: State::Paused, reason: Some("why".into()), waves: vec![wave] },
+            word: Some("7bcdfg".parse().unwrap()),
             etag: "MQ==".into(),
         };
         let body = record.body();
         assert!(body["labels"].as_object().unwrap().values().all(Value::is_string), "labels are texts");
         assert_eq!(body["targetCondition"], "tags.hotshoe.rollout.spring_2 = 0");
         let read = Record::read(&body).unwrap();
+        assert_eq!(read.job(0), "hotshoe-spring-2-7bcdfg-wave-1");
         assert_eq!((read.plan, read.progress, read.etag), (record.plan, record.progress, record.etag));
-        let mut other = body;
-        other["labels"]["plan"] = json!("{}");
-        assert!(Record::read(&other).unwrap_err().text.contains("hotshoe-rollout-spring-2 is not a rollout"));
+        for label in ["plan", "word"] {
+            let mut other = body.clone();
+            other["labels"][label] = json!("{}");
+            let failure = Record::read(&other).unwrap_err();
+            assert!(failure.text.contains("hotshoe-rollout-spring-2 is not a rollout"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn one_that_was_begun_before_there_were_words_keeps_its_jobs() {
+        let labels = json!({"hotshoe": "rollout", "progress": r#"{"state":"running","waves":[{"devices":3}]}"#, "plan":
+            r#"{"what":{"kind":"plugin","key":"a/b","entry":{}},"condition":"*","waves":["100%"],"abortOver":"5%","soak":1,
+                "timeout":2,"countUnreachable":false}"#});
+        let old = json!({"id": "hotshoe-rollout-spring", "etag": "MQ==", "labels": labels});
+        let read = Record::read(&old).unwrap();
+        assert_eq!(read.job(0), "hotshoe-spring-wave-1");
+        let again = Record::read(&read.body()).unwrap();
+        assert_eq!(again.job(0), "hotshoe-spring-wave-1", "also when it is written again");
     }
 }

@@ -48,21 +48,20 @@ async fn to_the_end(context: &Context<'_>, record: &mut Record, manner: &Manner)
         tag::tag(context, record, &display, manner.interval).await?;
     }
     // Of what is over nothing is decided any more.
-    let over = matches!(record.progress.state, State::Aborted | State::Completed);
-    let mut looker = if over { Looker::once() } else { Looker::default() };
+    let mut looker = if record.progress.state.is_over() { Looker::once() } else { Looker::default() };
     loop {
         record.refresh(context).await?;
-        if let Some(current) = under_way(&record.progress) {
-            act::hand_over(context, record, current).await?;
-        }
+        act::see_to_job(context, record).await?;
         let look = looker.look(context, record).await?;
         display.show(record, &look)?;
-        let now = (context.clock)();
+        // By the hub's time: who followed it before may have had another clock.
+        let now = context.hub.now();
         match next(&record.plan, &record.progress, &look.counts, look.over, now) {
             Step::Begin(wave) => {
                 record.update(context, |progress| begin(progress, wave, now)).await?;
-                if under_way(&record.progress) == Some(wave) {
-                    act::hand_over(context, record, wave).await?;
+                act::see_to_job(context, record).await?;
+                // Not where somebody has paused or aborted it meanwhile.
+                if record.progress.under_way() == Some(wave) && !record.progress.state.is_over() {
                     display.begun(record, wave)?;
                 }
             }
@@ -82,11 +81,12 @@ async fn to_the_end(context: &Context<'_>, record: &mut Record, manner: &Manner)
     }
 }
 
-/// Aborts it: no other wave begins, and of the one under way no device is called that was not yet.
+/// Aborts it: no other wave begins, and of the one under way no device is called that was not yet. Of one that is aborted
+/// already the latter is seen to once more.
 pub(super) async fn abort(context: &Context<'_>, record: &mut Record, why: &str) -> Result<(), Failure> {
     record
         .update(context, |progress| {
-            let open = !matches!(progress.state, State::Aborted | State::Completed);
+            let open = !progress.state.is_over();
             if open {
                 progress.state = State::Aborted;
                 progress.reason = Some(why.to_owned());
@@ -94,17 +94,7 @@ pub(super) async fn abort(context: &Context<'_>, record: &mut Record, why: &str)
             open
         })
         .await?;
-    let (State::Aborted, Some(wave)) = (record.progress.state, under_way(&record.progress)) else {
-        return Ok(());
-    };
-    // One that has ended cannot be cancelled, which is as well.
-    match context.hub.cancel_job(&record.name.job(wave + 1)).await {
-        Err(error) if error.passes() => {
-            Err(Failure::from(error)
-                .hint("the rollout is aborted, but its job may still run: abort it again"))
-        }
-        _ => Ok(()),
-    }
+    act::see_to_job(context, record).await
 }
 
 /// Says how it ended, and writes the report.
@@ -115,8 +105,9 @@ fn conclude(
     display: &Display<'_>,
     manner: &Manner,
 ) -> Result<(), Failure> {
-    let report = report::write(&manner.report, record, look, (context.clock)())?;
-    display.finish(record, look, &report)?;
+    let now = context.hub.now();
+    let report = report::write(&manner.report, record, look, now)?;
+    display.finish(record, look, now, &report)?;
     let (name, why) = (&record.name, record.progress.reason.as_deref().unwrap_or("an operator wanted it so"));
     let completed: usize = look.counts.iter().map(|counts| counts.completed).sum();
     match record.progress.state {
@@ -134,11 +125,6 @@ fn conclude(
         _ => Err(Failure::new(Exit::TempFail, format!("the rollout {name} is paused: {why}"))
             .hint(format!("`hotshoe rollout resume {name}` goes on"))),
     }
-}
-
-/// The wave that was begun and has not ended.
-fn under_way(progress: &Progress) -> Option<usize> {
-    progress.current().filter(|current| progress.waves.get(*current).is_some_and(|wave| wave.ended.is_none()))
 }
 
 fn begin(progress: &mut Progress, number: usize, now: Timestamp) -> bool {

@@ -15,7 +15,7 @@ use super::{
     act::write_tags,
     display::Display,
     members::{assign, conditions, sizes},
-    name::Name,
+    name::{Name, Word},
     plan::Plan,
     progress::{State, Wave},
     record::{Record, patiently},
@@ -91,13 +91,26 @@ pub(super) async fn tag(
         .await
 }
 
-/// Takes the tags of a rollout away.
+/// Takes the tags of a rollout away, and waits until none shows: another of the same name would go by those that do.
 pub(super) async fn clear(context: &Context<'_>, name: &Name, interval: Duration) -> Result<(), Failure> {
     if tagged(context, name).await?.is_empty() {
         return Ok(());
     }
     let tags = json!({ "hotshoe": { "rollout": { name.key(): null } } });
-    write_tags(context, &id(context, name, 0, 0), &format!("{} >= 1", name.tag()), &tags, interval).await
+    let id = name.tag_job(&Word::draw()?);
+    write_tags(context, &id, &format!("{} >= 1", name.tag()), &tags, interval).await?;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let left = tagged(context, name).await?.len();
+        if left == 0 {
+            return Ok(());
+        }
+        if tokio::time::Instant::now() >= deadline {
+            let text = format!("{left} devices still show the tag {}", name.tag());
+            return Err(Failure::new(Exit::TempFail, text).hint("the rollout is still there; run it again"));
+        }
+        tokio::time::sleep(interval).await;
+    }
 }
 
 async fn write(
@@ -109,17 +122,14 @@ async fn write(
     let waves: BTreeSet<usize> = missing.values().copied().collect();
     for wave in waves {
         let devices = missing.iter().filter(|(_, of)| **of == wave).map(|(device, _)| device.as_str());
-        for (number, condition) in conditions(devices).iter().enumerate() {
+        for condition in conditions(devices) {
             let tags = json!({ "hotshoe": { "rollout": { name.key(): wave } } });
-            write_tags(context, &id(context, name, wave, number), condition, &tags, interval).await?;
+            // Writing them twice does nothing, so the id need not be the same the next time.
+            let id = name.tag_job(&Word::draw()?);
+            write_tags(context, &id, &condition, &tags, interval).await?;
         }
     }
     Ok(())
-}
-
-/// An id of a job that writes tags: writing them twice does nothing, so it need not be the same the next time.
-fn id(context: &Context<'_>, name: &Name, wave: usize, number: usize) -> String {
-    format!("hotshoe-{name}-tag-{wave}-{number}-{}", (context.clock)().as_millisecond())
 }
 
 /// The wave of each device that has the tag.

@@ -106,6 +106,17 @@ fn unreachable_is_who_was_not_called() {
         told(&firmware(), &twin("x", 1), Some(&cancelled), seen(false, false)),
         Outcome::Unreachable(_)
     ));
+    let called = json!({"status": "cancelled", "startTimeUtc": "2026-11-22T00:40:00Z"});
+    let told_of = |twin: &Value| told(&firmware(), twin, Some(&Row::read(&called)), seen(true, false));
+    assert_eq!(told_of(&twin("x", 1)), Outcome::Waiting(None), "the call had gone out");
+    assert_eq!(told_of(&twin("applying", 41)), waiting("applying"));
+    let mut early = called.clone();
+    early["startTimeUtc"] = json!("2026-11-22T00:10:00Z");
+    let lost = "no answer and no end within 1800 s: the job was cancelled during the call";
+    assert_eq!(
+        told(&firmware(), &twin("x", 1), Some(&Row::read(&early)), seen(false, false)),
+        Outcome::Lost(lost.to_owned())
+    );
     let never = of(&firmware(), &twin("x", 1), None, true, seen(false, false), NOW.parse().unwrap());
     assert!(matches!(never, Outcome::Unreachable(_)));
     assert_eq!(told(&firmware(), &twin("x", 1), None, seen(false, false)), Outcome::Waiting(None));
