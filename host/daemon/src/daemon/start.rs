@@ -87,11 +87,14 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
             tokio::select! {
                 connection = source.ask() => connection,
                 _ = signals.wait() => {
-                    safe_mode.leave();
+                    safe_mode.ended(Then::End);
                     return Ok(Then::End);
                 }
                 () = safe_mode.watch() => return Ok(Then::Again),
-                () = fence::resolver_lost() => return Ok(Then::Again),
+                () = fence::resolver_lost() => {
+                    safe_mode.ended(Then::Again);
+                    return Ok(Then::Again);
+                }
             }
         }
     };
@@ -248,10 +251,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
                     "the hub session did not end in time; what is left is sent after the next start"
                 );
             }
-            // Whoever ends the host in order may begin anew.
-            if matches!(then, Then::End) {
-                safe_mode.leave();
-            }
+            safe_mode.ended(then);
             Ok(then)
         }
         Ended::Unasked => Err(DaemonError::SessionEnded),
