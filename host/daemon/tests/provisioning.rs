@@ -209,6 +209,8 @@ async fn a_device_that_its_hub_no_longer_knows_goes_where_the_service_sends_it()
     let next = Hub::start_at("127.0.0.2", world.hub.mqtt_port, &world.directory.path().join("next")).await;
     let both = [&world.hub.ca, &next.ca].map(|ca| fs::read_to_string(ca).unwrap()).concat();
     fs::write(device.path("ca.pem"), both).unwrap();
+    let config = fs::read_to_string(device.path("device.toml")).unwrap();
+    fs::write(device.path("device.toml"), format!("{config}\n[safe_mode]\nstarts = 2\n")).unwrap();
     device.restart();
     online(&world.hub, "camera-1").await;
     let mut identity = json!({ "deviceId": "camera-1", "authentication": keys(KEY) });
@@ -221,6 +223,7 @@ async fn a_device_that_its_hub_no_longer_knows_goes_where_the_service_sends_it()
     assert_eq!(device.ended().await, Some(75));
     device.start();
     online(&next, "camera-1").await;
+    assert!(!device.log().contains("safe mode"), "it was no death");
     world.service.open(false);
     device.restart();
     online(&next, "camera-1").await;

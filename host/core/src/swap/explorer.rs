@@ -11,13 +11,14 @@ use super::*;
 use crate::digest::Digest;
 
 /// What the outside may do.
-const DEEDS: [Deed; 12] = [
+const DEEDS: [Deed; 13] = [
     Deed::Offer(1, Demand::Explicit, false),
     Deed::Offer(2, Demand::Desired, false),
     Deed::Offer(3, Demand::Explicit, false),
     Deed::OfferGreedy,
     Deed::Grant,
-    Deed::Strike,
+    Deed::Strike(true),
+    Deed::Strike(false),
     Deed::Prove,
     Deed::Timer,
     Deed::RollBack,
@@ -31,7 +32,8 @@ enum Deed {
     Offer(u8, Demand, bool),
     OfferGreedy,
     Grant,
-    Strike,
+    /// Whether the version before can be called.
+    Strike(bool),
     Prove,
     Timer,
     RollBack,
@@ -198,14 +200,14 @@ impl World {
                 self.shunned.remove(&held.release.digest);
                 Event::Ready { release: held.release, demand: Demand::Explicit, granted: true }
             }
-            Deed::Strike => {
+            Deed::Strike(back) => {
                 let live = self.record.live.clone().filter(|_| self.routed.is_some())?;
                 let leaves = matches!(self.record.standing, Standing::Probation { .. });
-                if leaves && self.record.previous.is_some() {
+                if back && leaves && self.record.previous.is_some() {
                     self.shunned.insert(live.digest.clone());
                     self.back();
                 }
-                Event::Struck { digest: live.digest, why: "it trapped".into() }
+                Event::Struck { digest: live.digest, why: "it trapped".into(), back }
             }
             Deed::Prove => Event::Proven { digest: self.routed.clone()? },
             Deed::Timer if self.timer => Event::TimerDue,

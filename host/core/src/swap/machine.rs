@@ -79,6 +79,8 @@ pub enum Event {
         digest: Digest,
         /// How.
         why: String,
+        /// Whether the previous release, where there is one, could be called now.
+        back: bool,
     },
     /// A release answered as many calls as it had to.
     Proven {
@@ -218,7 +220,9 @@ pub fn admit(
 pub fn step(record: Record, event: Event, now: u64, settings: &Settings) -> (Record, Vec<Effect>) {
     match event {
         Event::Ready { release, demand, granted } => ready(record, release, demand, granted, now, settings),
-        Event::Struck { digest, why } if record.is_live(&digest) => struck(record, &why, now, settings),
+        Event::Struck { digest, why, back } if record.is_live(&digest) => {
+            struck(record, &why, back, now, settings)
+        }
         Event::Proven { digest } if record.is_live(&digest) && on_trial(&record.standing) => settle(record),
         Event::TimerDue => timer(record, now, settings),
         Event::RollBack if record.previous.is_some() => {

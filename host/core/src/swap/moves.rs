@@ -119,10 +119,18 @@ fn go_live(mut record: Record, release: Release, now: u64) -> Record {
     record
 }
 
-pub(super) fn struck(mut record: Record, why: &str, now: u64, settings: &Settings) -> (Record, Vec<Effect>) {
+pub(super) fn struck(
+    mut record: Record,
+    why: &str,
+    back: bool,
+    now: u64,
+    settings: &Settings,
+) -> (Record, Vec<Effect>) {
     match &record.standing {
         Standing::Absent | Standing::Quarantined { .. } => (record, vec![]),
-        Standing::Probation { .. } if record.previous.is_some() => roll_back(record, why, now, settings),
+        Standing::Probation { .. } if back && record.previous.is_some() => {
+            roll_back(record, why, now, settings)
+        }
         Standing::Probation { .. } | Standing::Recovering { .. } => quarantine(record, why, now, settings),
         Standing::Settled => {
             let window = milliseconds(settings.strike_window);

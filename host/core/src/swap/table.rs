@@ -16,7 +16,7 @@ fn ready(release: Release) -> Event {
 }
 
 fn struck() -> Event {
-    Event::Struck { digest: digest(2), why: "it trapped".into() }
+    Event::Struck { digest: digest(2), why: "it trapped".into(), back: true }
 }
 
 fn major(release: Option<&Release>) -> String {
@@ -134,8 +134,18 @@ fn each_event_in_each_standing() {
 #[test]
 fn a_strike_against_what_is_not_live_any_more_means_nothing() {
     let before = record(probation());
-    let late = Event::Struck { digest: digest(9), why: "it trapped".into() };
+    let late = Event::Struck { digest: digest(9), why: "it trapped".into(), back: true };
     assert_eq!(at_now(before.clone(), late), (before, vec![]));
+}
+
+#[test]
+fn a_version_before_that_cannot_be_called_now_is_kept_for_later() {
+    let alone = Event::Struck { digest: digest(2), why: "it trapped".into(), back: false };
+    let (resting, effects) = at_now(record(probation()), alone.clone());
+    assert_eq!(told(&(resting.clone(), effects)), "2<1 quarantined(30000): store, bar, wake 30000");
+    let (back, _) = at_now(resting.clone(), Event::TimerDue);
+    assert_eq!(told(&at_now(back, alone)), "2<1 quarantined(60000): store, bar, wake 60000");
+    assert_eq!(told(&at_now(resting, Event::RollBack)), "1<- settled: store, route 1, collect");
 }
 
 #[test]
@@ -285,7 +295,7 @@ fn what_is_tried_at_the_start_and_in_which_order() {
     assert_eq!(order(&installed, Some(old)), [2, 1, 1]);
     assert_eq!(order(&installed, Some(factory(3))), [3, 2, 1], "a newer one of the image is tried first");
     let (back, _) = at_now(at_now(installed.clone(), ready(release(3))).0, {
-        Event::Struck { digest: digest(3), why: "it trapped".into() }
+        Event::Struck { digest: digest(3), why: "it trapped".into(), back: true }
     });
     assert_eq!(order(&back, Some(factory(3))), [2, 3], "unless it was rolled back");
     let mut of_image = installed.clone();

@@ -86,11 +86,7 @@ impl OrderError {
             // Once it is signed anew, a repository that had expired is well by itself.
             OrderError::Trust(error) => error.is_transient() || matches!(error, TrustError::Freeze { .. }),
             OrderError::Digest { .. } => false,
-            // What was rolled back is left alone for a while only.
-            OrderError::Install(error) => matches!(
-                error,
-                InstallError::Busy | InstallError::Disk(_) | InstallError::RolledBackBefore(_)
-            ),
+            OrderError::Install(error) => error.is_transient(),
             OrderError::Interrupted => true,
         }
     }

@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use super::start::Then;
 use crate::config::SafeModeSettings;
 use crate::disk::{Folder, Open, blocking};
 use crate::flash::Flash;
@@ -129,6 +130,17 @@ impl SafeMode {
             record.suspects.clear();
         });
         std::future::pending().await
+    }
+
+    /// The host has ended in order. Whoever ended it begins anew; where it ends to be started anew this start was no death,
+    /// and the deaths before it count on.
+    pub fn ended(&self, then: Then) {
+        match then {
+            Then::End => self.leave(),
+            // Out of safe mode it is said there how the next start counts.
+            Then::Again if self.reason.is_some() => {}
+            Then::Again => self.change(|record| record.starts = record.starts.saturating_sub(1)),
+        }
     }
 
     /// Begins anew: the next start is the first.
@@ -264,6 +276,26 @@ mod tests {
         }
         device.start("two").leave();
         assert_eq!(device.start("two").reason(), None, "left by order");
+    }
+
+    #[test]
+    fn a_start_that_ends_to_be_started_anew_is_no_death() {
+        let device = Device::new();
+        for _ in 0..20 {
+            device.start("one").ended(Then::Again);
+        }
+        for start in 1..=5 {
+            assert_eq!(device.start("one").reason(), None, "{start}");
+            if start < 5 {
+                device.start("one").ended(Then::Again);
+            }
+        }
+        let safe = device.start("one");
+        assert!(safe.reason().is_some(), "the deaths in between count");
+        safe.ended(Then::Again);
+        assert!(device.start("one").reason().is_some(), "and safe mode goes on");
+        device.start("one").ended(Then::End);
+        assert_eq!(device.start("one").reason(), None, "whoever ends it begins anew");
     }
 
     #[tokio::test]

@@ -1,8 +1,10 @@
 //! The process among others: signals, and what systemd is told.
 //!
 //! `READY=1` once calls are taken, `STOPPING=1` when it ends, `WATCHDOG=1` at half the interval that systemd asks
-//! for. The watchdog is fed by the task that also waits for signals: if the runtime stands still, it starves. The socket
-//! to systemd is opened before the fence is raised, which gives the host no socket to any service of the device.
+//! for; before it is ready also that it needs more time, since plugins that are compiled first take minutes. All of that is
+//! said by the task that waits for signals: if the runtime stands still, the watchdog starves. So whatever may take long
+//! is waited for together with [`Signals::wait`]. The socket to systemd is opened before the fence is raised, which gives
+//! the host no socket to any service of the device.
 
 use std::ffi::OsStr;
 use std::io;
@@ -16,6 +18,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::MissedTickBehavior;
 
 use super::error::DaemonError;
+
+/// How long systemd is to wait for the start, counted anew each time that it is told.
+const START: Duration = Duration::from_secs(60);
 
 /// Where systemd hears of this process.
 #[derive(Debug, Default)]
@@ -46,11 +51,6 @@ impl Notify {
         }
     }
 
-    /// Tells systemd that calls are taken.
-    pub(super) fn ready(&self) {
-        self.tell(&NotifyState::Ready);
-    }
-
     /// Tells systemd that the process ends.
     pub(super) fn stopping(&self) {
         self.tell(&NotifyState::Stopping);
@@ -68,6 +68,7 @@ fn address(path: &[u8]) -> io::Result<SocketAddr> {
 /// Signals that end the process, waited for from the moment that this exists.
 pub(super) struct Signals {
     notify: Notify,
+    is_ready: bool,
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
 }
@@ -77,6 +78,7 @@ impl Signals {
         let system = |source| DaemonError::System { action: "wait for signals", source };
         Ok(Signals {
             notify,
+            is_ready: false,
             terminate: signal(SignalKind::terminate()).map_err(system)?,
             interrupt: signal(SignalKind::interrupt()).map_err(system)?,
         })
@@ -87,17 +89,31 @@ impl Signals {
         &self.notify
     }
 
-    /// Feeds the watchdog until a signal comes; returns its name.
+    /// Tells systemd that calls are taken.
+    pub(super) fn ready(&mut self) {
+        self.is_ready = true;
+        self.notify.tell(&NotifyState::Ready);
+    }
+
+    /// Tells systemd that the process is well, and feeds the watchdog, until a signal comes; returns its name.
     pub(super) async fn wait(&mut self) -> &'static str {
-        let every = sd_notify::watchdog_enabled().map(|interval| interval / 2);
-        let mut watchdog =
-            tokio::time::interval(every.unwrap_or(Duration::from_secs(3600)).max(Duration::from_millis(1)));
-        watchdog.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let watchdog = sd_notify::watchdog_enabled();
+        let every = watchdog.map_or(START, |interval| interval.min(START)) / 2;
+        let mut tick = tokio::time::interval(every.max(Duration::from_millis(1)));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => return "SIGTERM",
                 _ = self.interrupt.recv() => return "SIGINT",
-                _ = watchdog.tick() => if every.is_some() { self.notify.tell(&NotifyState::Watchdog) },
+                _ = tick.tick() => {
+                    if !self.is_ready {
+                        let microseconds = u32::try_from(START.as_micros()).unwrap_or(u32::MAX);
+                        self.notify.tell(&NotifyState::ExtendTimeoutUsec(microseconds));
+                    }
+                    if watchdog.is_some() {
+                        self.notify.tell(&NotifyState::Watchdog);
+                    }
+                }
             }
         }
     }

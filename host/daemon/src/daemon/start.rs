@@ -83,15 +83,18 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         Some(connection) => connection,
         None => {
             // For systemd, waiting for the service is being up: it may last until somebody enrols the device.
-            signals.notify().ready();
+            signals.ready();
             tokio::select! {
                 connection = source.ask() => connection,
                 _ = signals.wait() => {
-                    safe_mode.leave();
+                    safe_mode.ended(Then::End);
                     return Ok(Then::End);
                 }
                 () = safe_mode.watch() => return Ok(Then::Again),
-                () = fence::resolver_lost() => return Ok(Then::Again),
+                () = fence::resolver_lost() => {
+                    safe_mode.ended(Then::Again);
+                    return Ok(Then::Again);
+                }
             }
         }
     };
@@ -172,7 +175,19 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
     };
     let factory = config.plugins.into_iter();
     let factory = factory.map(|plugin| Factory { file: plugin.file, settings: plugin.settings }).collect();
-    let (plugins, broken) = Plugins::open(swap, factory).await?;
+    let (plugins, broken) = tokio::select! {
+        opened = Plugins::open(swap, factory) => opened?,
+        // It may compile, for minutes. What is compiled is kept, so the next start goes on from there.
+        signal = signals.wait() => {
+            tracing::info!(signal, "ending before the plugins are mounted");
+            signals.notify().stopping();
+            jobs.drain(DRAIN).await;
+            shutdown.cancel();
+            let _ = tokio::time::timeout(GOODBYE, session).await;
+            safe_mode.ended(Then::End);
+            return Ok(Then::End);
+        }
+    };
     let routes = plugins.routes().clone();
     gate.asks_by(Arc::new(Asked(routes.clone())));
 
@@ -236,7 +251,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
         followers.push(tokio::spawn(settings.follow()));
         followers.push(tokio::spawn(wanted.follow()));
     }
-    signals.notify().ready();
+    signals.ready();
     tracing::info!(took_ms = started.elapsed().as_millis() as u64, "ready");
 
     let ended = wait(&mut signals, session, &safe_mode, &again).await;
@@ -252,10 +267,7 @@ pub async fn run(mut config: Config, dirs: Dirs) -> Result<Then, DaemonError> {
                     "the hub session did not end in time; what is left is sent after the next start"
                 );
             }
-            // Whoever ends the host in order may begin anew.
-            if matches!(then, Then::End) {
-                safe_mode.leave();
-            }
+            safe_mode.ended(then);
             Ok(then)
         }
         Ended::Unasked => Err(DaemonError::SessionEnded),

@@ -391,7 +391,7 @@ impl Shared {
 
     /// The live version of a plugin.
     pub(super) fn live(&self, plugin: &PluginName) -> Option<Version> {
-        self.guests.borrow().get(plugin).map(|stand| stand.live.clone())
+        self.guests.borrow().get(plugin).and_then(|stand| stand.live.clone())
     }
 
     /// A job has ended or changed over.

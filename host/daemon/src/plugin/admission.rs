@@ -5,6 +5,9 @@
 //! pool that is for firsts alone, all others share the rest: as long as there are no more plugins than firsts, no number
 //! of calls of any others keeps a plugin from being entered.
 //!
+//! All versions of a plugin share its places. What is asked of one that is to take another's place has some of its own,
+//! or else a version whose calls hang could not be replaced as long as they do.
+//!
 //! The same holds for the processor. A guest that computes for longer than a tick, or without ever resting for as long
 //! as it computed, takes turns with all others that do, a tick each; of one plugin only one stands in that line. There
 //! is one place fewer than there are threads, so that one of them is always there for the hub and for calls that are
@@ -25,9 +28,21 @@ use crate::capability::Allowance;
 pub const INSTANCES: u32 = 32;
 /// How many of them are for the first call and the first job of a plugin.
 const FIRSTS: usize = 24;
-/// How many calls of a plugin there may be at once, and how many runs of its jobs.
+/// How many calls of a plugin there may be at once, how many runs of its jobs, and how many questions of a swap.
 const CALLS: usize = 8;
 const JOBS: usize = 4;
+const SWAPS: usize = 4;
+
+/// What a plugin is entered for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Purpose {
+    /// Somebody wants an answer.
+    Call,
+    /// To run a job.
+    Job,
+    /// A version is looked at before it goes live, or asked whether it takes a job over.
+    Swap,
+}
 
 /// Why nobody comes in any more. The semaphores are never closed.
 #[derive(Debug)]
@@ -52,6 +67,7 @@ pub(super) struct Admission {
 pub(super) struct Share {
     calls: Lane,
     jobs: Lane,
+    swaps: Lane,
     computing: Arc<Semaphore>,
     /// What its capabilities may take.
     pub(super) allowance: Arc<Allowance>,
@@ -88,8 +104,12 @@ impl Admission {
     }
 
     /// Waits for a place.
-    pub(super) async fn enter(&self, share: &Share, is_job: bool) -> Result<Place, Closed> {
-        let lane = if is_job { &share.jobs } else { &share.calls };
+    pub(super) async fn enter(&self, share: &Share, purpose: Purpose) -> Result<Place, Closed> {
+        let lane = match purpose {
+            Purpose::Call => &share.calls,
+            Purpose::Job => &share.jobs,
+            Purpose::Swap => &share.swaps,
+        };
         let own = Arc::clone(&lane.places).acquire_owned().await?;
         let first = async {
             let first = Arc::clone(&lane.first).acquire_owned().await?;
@@ -129,6 +149,7 @@ impl Default for Share {
         Share {
             calls: lane(CALLS),
             jobs: lane(JOBS),
+            swaps: lane(SWAPS),
             computing: Arc::new(Semaphore::new(1)),
             allowance: Arc::default(),
         }
@@ -151,28 +172,40 @@ mod tests {
         let mut taken = Vec::new();
         for number in 0..FIRSTS / 2 - 1 {
             let share = admission.share(&name(number));
-            for is_job in [false, true] {
-                while let Some(place) = admission.enter(&share, is_job).now_or_never() {
+            for purpose in [Purpose::Call, Purpose::Job] {
+                while let Some(place) = admission.enter(&share, purpose).now_or_never() {
                     taken.push(place.unwrap());
                 }
             }
         }
         assert!(taken.len() > INSTANCES as usize - FIRSTS);
         let share = admission.share(&name(99));
-        let call = admission.enter(&share, false).now_or_never().expect("its first call comes in").unwrap();
-        let job = admission.enter(&share, true).now_or_never().expect("its first job comes in").unwrap();
-        assert!(admission.enter(&share, false).now_or_never().is_none(), "the rest is taken");
+        let enter = |purpose| admission.enter(&share, purpose).now_or_never();
+        let call = enter(Purpose::Call).expect("its first call comes in").unwrap();
+        let job = enter(Purpose::Job).expect("its first job comes in").unwrap();
+        assert!(enter(Purpose::Call).is_none(), "the rest is taken");
         drop((call, job));
-        assert!(admission.enter(&share, false).now_or_never().is_some());
+        assert!(enter(Purpose::Call).is_some());
     }
 
     #[tokio::test]
     async fn a_plugin_alone_has_its_number_of_places_and_no_more() {
         let admission = Admission::new(2);
         let share = admission.share(&name(1));
-        let places = || std::iter::from_fn(|| admission.enter(&share, false).now_or_never());
+        let places = || std::iter::from_fn(|| admission.enter(&share, Purpose::Call).now_or_never());
         assert_eq!(places().collect::<Vec<_>>().len(), CALLS);
         assert_eq!(places().collect::<Vec<_>>().len(), CALLS, "all were given back");
+    }
+
+    #[tokio::test]
+    async fn a_version_is_looked_at_however_many_calls_of_another_hang() {
+        let admission = Admission::new(2);
+        let share = admission.share(&name(1));
+        let enter = |purpose| admission.enter(&share, purpose).now_or_never();
+        let hang = [Purpose::Call, Purpose::Job].map(|purpose| std::iter::from_fn(move || enter(purpose)));
+        let taken: Vec<_> = hang.into_iter().flatten().collect();
+        assert!(taken.len() > JOBS, "{}", taken.len());
+        assert!(enter(Purpose::Swap).is_some());
     }
 
     #[tokio::test]

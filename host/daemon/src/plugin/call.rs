@@ -21,7 +21,7 @@ use tracing::Level;
 use wasmtime::{Store, Trap};
 use wasmtime_wasi::I32Exit;
 
-use super::admission::{Place, Share};
+use super::admission::{Place, Purpose, Share};
 use super::answer::Verdict;
 use super::backtrace;
 use super::engine::Engine;
@@ -98,13 +98,18 @@ pub(super) async fn call<T: Verdict + Send>(
     if let Some(why) = health.and_then(|health| health.barred()) {
         return Err(Failure::Barred(why));
     }
+    let purpose = match call {
+        "job" => Purpose::Job,
+        "adopt" | "check" => Purpose::Swap,
+        _ => Purpose::Call,
+    };
     let span = tracing::info_span!("call", plugin = %tenant.name, version = %tenant.version, call, id);
     let began = Instant::now();
     let entered = AtomicBool::new(false);
     let meter = Meter::new(mounted.engine.0.burst_limit);
     let guarded = async {
         let opened_and_done =
-            async { Call::open(mounted, job, meter.clone(), &entered).await?.make(work).await };
+            async { Call::open(mounted, purpose, job, meter.clone(), &entered).await?.make(work).await };
         let caught = AssertUnwindSafe(opened_and_done).catch_unwind();
         match tokio::time::timeout(timeout, caught).await {
             Ok(Ok(result)) => result,
@@ -159,13 +164,14 @@ impl Call {
     /// Waits for its turn, then instantiates; `entered` tells that its turn has come.
     async fn open(
         mounted: &Mounted,
+        purpose: Purpose,
         job: Option<Arc<JobRun>>,
         meter: Meter,
         entered: &AtomicBool,
     ) -> Result<Call, Failure> {
         let Engine(engine) = &mounted.engine;
         let share = Arc::clone(&mounted.share);
-        let place = engine.admission.enter(&share, job.is_some()).await.map_err(|_| Failure::Busy)?;
+        let place = engine.admission.enter(&share, purpose).await.map_err(|_| Failure::Busy)?;
         entered.store(true, Ordering::Relaxed);
         let witness = engine.witness.clone();
         let witnessed = witness.map(|witness| witness.enter(mounted.tenant.name.as_str()));

@@ -85,12 +85,23 @@ pub enum CompileError {
     /// The process that runs it says why not.
     #[error("{0}")]
     Outside(String),
+    /// The same where the machine refused, so that it may go well a moment later.
+    #[error("{0}")]
+    Hindered(String),
     /// The line to the process that runs it broke, and no other can be started. Helped by starting the host anew alone.
     #[error("no plugin can be compiled any more: {0}")]
     Unreachable(String),
     /// The pipe to it broke.
     #[error("the compiler cannot be talked to: {0}")]
     Pipe(#[from] std::io::Error),
+}
+
+impl CompileError {
+    /// Whether it was the machine that refused, for want of memory or of a process, so that the same may go well a moment
+    /// later.
+    pub fn may_pass(&self) -> bool {
+        matches!(self, CompileError::Start { .. } | CompileError::Pipe(_) | CompileError::Hindered(_))
+    }
 }
 
 impl Compile for Compiler {

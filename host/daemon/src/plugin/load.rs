@@ -15,7 +15,7 @@ use hotshoe_core::policy::Policy;
 use serde_json::Value;
 use wasmtime::component::Component;
 
-use super::call::{self, Terms};
+use super::call::{self, Failure, Terms};
 use super::compile::CompileError;
 use super::engine::{Engine, Inner};
 use super::health::Health;
@@ -71,6 +71,9 @@ pub enum LoadError {
     /// Its start code failed.
     #[error("the plugin does not start: {0}")]
     Start(String),
+    /// It could not be looked at: the device has no instance free.
+    #[error("the plugin was not looked at: too many calls are running on this device")]
+    Busy,
     /// What it has used of its quotas cannot be read.
     #[error("what the plugin may still write and download cannot be told: {0}")]
     Quotas(#[from] StateError),
@@ -83,13 +86,16 @@ impl LoadError {
     /// Whether it was not the plugin but the machine that refused, for want of memory or of a process, so that the same may
     /// go well a moment later.
     pub fn may_pass(&self) -> bool {
-        let machine =
-            |error: &CompileError| matches!(error, CompileError::Start { .. } | CompileError::Pipe(_));
         match self {
-            LoadError::Compile(error) => machine(error),
-            LoadError::Incompatible(_) => true,
+            LoadError::Compile(error) => error.may_pass(),
+            LoadError::Incompatible(_) | LoadError::Busy => true,
             _ => false,
         }
+    }
+
+    /// Whether nothing can be compiled any more, whatever it is: nothing is known of this plugin by that.
+    pub fn is_of_the_compiler(&self) -> bool {
+        matches!(self, LoadError::Compile(CompileError::Unreachable(_)))
     }
 }
 
@@ -251,7 +257,10 @@ impl Inner {
 async fn check(mounted: &Mounted) -> Result<(), LoadError> {
     let terms = Terms { call: "check", id: "load".to_owned(), timeout: CHECK_TIMEOUT, job: None };
     let checked = call::call(mounted, terms, |_, _| Box::pin(async { Ok(()) })).await;
-    checked.map_err(|failure| LoadError::Start(failure.to_string()))
+    checked.map_err(|failure| match failure {
+        Failure::Busy => LoadError::Busy,
+        failure => LoadError::Start(failure.to_string()),
+    })
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, LoadError> {

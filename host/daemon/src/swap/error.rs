@@ -75,6 +75,12 @@ pub enum InstallError {
     /// The disk refused.
     #[error("the plugin was not stored: {0}")]
     Disk(String),
+    /// A file of it cannot be read.
+    #[error("the file cannot be read: {0}")]
+    Unread(std::io::Error),
+    /// It was not the plugin but the machine that refused: no process, no memory, no instance free.
+    #[error("{0}")]
+    Hindered(String),
     /// The component is not on the disk any more.
     #[error("the component {0} is missing or damaged on this device: install it again")]
     Missing(Digest),
@@ -114,14 +120,14 @@ impl InstallError {
             InstallError::RolledBackBefore(_) => "rolledBackBefore",
             InstallError::Claimed(_) => "claimed",
             InstallError::Adopt { .. } => "adopt",
-            InstallError::Disk(_) => "disk",
+            InstallError::Disk(_) | InstallError::Unread(_) => "disk",
             InstallError::Missing(_) => "missing",
             InstallError::Unknown(_) => "unknownPlugin",
             InstallError::NothingToRollBackTo(_) => "nothingToRollBackTo",
             InstallError::NothingHeld(_) => "nothingHeld",
             InstallError::Factory(_) => "factory",
             InstallError::TooMany(_) => "tooMany",
-            InstallError::Busy => "busy",
+            InstallError::Hindered(_) | InstallError::Busy => "busy",
         }
     }
 
@@ -143,9 +149,22 @@ impl InstallError {
             | InstallError::Contract(_)
             | InstallError::Start(_)
             | InstallError::Adopt { .. } => 422,
-            InstallError::Disk(_) | InstallError::Missing(_) => 507,
-            InstallError::Busy => 503,
+            InstallError::Disk(_) | InstallError::Unread(_) | InstallError::Missing(_) => 507,
+            InstallError::Hindered(_) | InstallError::Busy => 503,
         }
+    }
+
+    /// Whether the same may go well later without anybody doing anything about it.
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self,
+            InstallError::Disk(_)
+                | InstallError::Unread(_)
+                | InstallError::Hindered(_)
+                | InstallError::Busy
+                // What was rolled back is left alone for a while only.
+                | InstallError::RolledBackBefore(_)
+        )
     }
 }
 
@@ -167,7 +186,9 @@ impl From<RouteError> for InstallError {
 impl From<LoadError> for InstallError {
     fn from(error: LoadError) -> InstallError {
         let text = error.to_string();
+        let hindered = error.may_pass() || error.is_of_the_compiler();
         match error {
+            LoadError::Compile(_) if hindered => InstallError::Hindered(text),
             LoadError::TooLarge { size, limit } => InstallError::TooLarge { size, limit },
             LoadError::Precompiled | LoadError::Package(_) => InstallError::NotAPlugin(text),
             LoadError::Denied(_) => InstallError::Denied(text),
@@ -178,6 +199,7 @@ impl From<LoadError> for InstallError {
             | LoadError::Settings(_) => InstallError::Contract(text),
             LoadError::Start(_) => InstallError::Start(text),
             LoadError::Quotas(_) => InstallError::Disk(text),
+            LoadError::Busy => InstallError::Hindered(text),
             LoadError::Interrupted(_) => InstallError::Busy,
         }
     }

@@ -44,7 +44,7 @@ pub(super) async fn read(
     let (mut order, mut made, mut broken) = (Vec::new(), HashMap::new(), Vec::new());
     for one in list {
         let file = one.file.clone();
-        match patiently(async || read_one(engine, policy, &one).await).await {
+        match patiently(|| read_one(engine, policy, &one)).await {
             Ok((name, _)) if made.contains_key(&name) => {
                 broken.push(Broken { name: None, file, reason: format!("{name} is mounted already") });
             }
@@ -52,7 +52,7 @@ pub(super) async fn read(
                 order.push(name.clone());
                 made.insert(name, plugin);
             }
-            Err(reason) => broken.push(Broken { name: None, file, reason }),
+            Err(failed) => broken.push(Broken { name: None, file, reason: failed.error.to_string() }),
         }
     }
     for one in &broken {
@@ -68,7 +68,7 @@ async fn read_one(engine: &Engine, policy: &Policy, one: &Factory) -> Result<(Pl
         Ok::<_, std::io::Error>((digest_of(&component), component))
     });
     let read = read.await.map_err(|_| InstallError::Busy)?;
-    let (digest, component) = read.map_err(|error| Failed::unread(&error))?;
+    let (digest, component) = read.map_err(InstallError::Unread)?;
     let manifest = engine.inspect(&component)?;
     let release = Release {
         version: manifest.version.clone(),

@@ -67,6 +67,6 @@ impl Health for Watch {
 
     fn struck(&self, why: &str) -> BoxFuture<'static, ()> {
         tracing::warn!(plugin = %self.plugin, digest = %self.digest, why, "a strike");
-        self.tell(Event::Struck { digest: self.digest.clone(), why: why.to_owned() })
+        self.tell(Event::Struck { digest: self.digest.clone(), why: why.to_owned(), back: true })
     }
 }

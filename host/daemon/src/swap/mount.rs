@@ -1,10 +1,12 @@
-//! Who runs the jobs: the live release of each plugin, and the older ones that jobs still need.
+//! Who runs the jobs: the live release of each plugin, and the older ones that jobs still need. Those run on where the
+//! plugin was taken out.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use semver::Version;
 
+use super::loaded::Loaded;
 use super::plugins::{Shared, lock};
 use super::seat::Seat;
 use crate::job::{Guest, Guests, Stand};
@@ -22,14 +24,21 @@ impl Shared {
     }
 }
 
-/// The releases of a plugin that are loaded; `None` where none is live.
+/// The releases of a plugin that are loaded; where none is live those that jobs stayed with, and `None` without any.
 fn stand(seat: &Seat) -> Option<Stand> {
-    let live = seat.live()?;
+    let (live, record) = (seat.live(), seat.record());
+    // Of a plugin that was taken out only what is kept for jobs, and not what is about to come in.
+    let is_kept =
+        |loaded: &Loaded| live.is_some() || record.older.iter().any(|older| older.digest == loaded.digest);
     let mut guests: BTreeMap<Version, Arc<dyn Guest>> = BTreeMap::new();
     // The live one last: of two releases with one version it counts.
-    for loaded in seat.loaded().into_iter().chain([live.clone()]) {
+    for loaded in seat.loaded().into_iter().filter(is_kept).chain(live.clone()) {
         guests.insert(loaded.plugin.manifest().version.clone(), Arc::new(loaded.plugin));
     }
-    let bad = seat.record().bad.into_values().map(|bad| bad.version).collect();
-    Some(Stand { live: live.plugin.manifest().version.clone(), guests, bad })
+    if guests.is_empty() {
+        return None;
+    }
+    let live = live.map(|live| live.plugin.manifest().version.clone());
+    let bad = record.bad.into_values().map(|bad| bad.version).collect();
+    Some(Stand { live, guests, bad })
 }

@@ -54,7 +54,7 @@ impl Plugins {
             let _operation = operation;
             let previous = shared.load_previous(&seat).await;
             let changing = shared.changing.lock().await;
-            shared.take_previous(&changing, &seat, previous);
+            shared.take_previous(&changing, &seat, previous)?;
             let Some(previous) = seat.record().previous else { return Err(nothing) };
             let loaded = seat.loaded().into_iter().find(|loaded| loaded.digest == previous.digest);
             let loaded = loaded.ok_or(InstallError::Missing(previous.digest))?;
@@ -119,7 +119,7 @@ impl Shared {
 async fn read_factory(release: &Release, file: Factory) -> Result<Bytes, InstallError> {
     let read = blocking(move || file.read().map(|bytes| (digest_of(&bytes), bytes))).await;
     let read = read.map_err(|_| InstallError::Busy)?;
-    let (digest, bytes) = read.map_err(|error| InstallError::Disk(error.to_string()))?;
+    let (digest, bytes) = read.map_err(InstallError::Unread)?;
     if digest == release.digest {
         Ok(bytes.into())
     } else {

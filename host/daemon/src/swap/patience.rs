@@ -1,7 +1,7 @@
 //! Another look where the machine, and not the plugin, has refused.
 //!
-//! At the start of the host one failing read, or a moment without memory, would else cost a plugin until the next start, or
-//! put the version before it in its place.
+//! One failing read, or a moment without memory, would else cost a plugin until the next start, put the version before it
+//! in its place, or leave none to go back to.
 
 use std::io;
 use std::time::Duration;
@@ -14,46 +14,51 @@ const ATTEMPTS: u32 = 4;
 /// The first pause; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Why a version could not be had at the start.
+/// Why a version could not be had.
 #[derive(Debug)]
 pub(super) struct Failed {
-    text: String,
+    pub(super) error: InstallError,
     /// Whether the same may go well a moment later.
     may_pass: bool,
-}
-
-impl Failed {
-    /// A file could not be read.
-    pub(super) fn unread(error: &io::Error) -> Failed {
-        let may_pass = !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied);
-        Failed { text: format!("the file cannot be read: {error}"), may_pass }
-    }
+    /// Whether it says nothing of the version: nothing can be compiled any more before the host is started anew.
+    pub(super) is_of_the_compiler: bool,
 }
 
 impl From<InstallError> for Failed {
     fn from(error: InstallError) -> Failed {
-        Failed { text: error.to_string(), may_pass: matches!(error, InstallError::Disk(_)) }
+        let may_pass = match &error {
+            InstallError::Disk(_) => true,
+            InstallError::Unread(error) => {
+                !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied)
+            }
+            _ => false,
+        };
+        Failed { error, may_pass, is_of_the_compiler: false }
     }
 }
 
 impl From<LoadError> for Failed {
     fn from(error: LoadError) -> Failed {
-        Failed { may_pass: error.may_pass(), ..Failed::from(InstallError::from(error)) }
+        let (may_pass, is_of_the_compiler) = (error.may_pass(), error.is_of_the_compiler());
+        Failed { error: error.into(), may_pass, is_of_the_compiler }
     }
 }
 
 /// Does it, and again while its failure may pass: at most four times, within two seconds of pauses.
-pub(super) async fn patiently<T>(attempt: impl AsyncFn() -> Result<T, Failed>) -> Result<T, String> {
+pub(super) async fn patiently<T, A>(attempt: impl Fn() -> A) -> Result<T, Failed>
+where
+    A: Future<Output = Result<T, Failed>>,
+{
     let mut pause = PAUSE;
     for _ in 1..ATTEMPTS {
         match attempt().await {
-            Err(Failed { text, may_pass: true }) => {
-                tracing::warn!(reason = text, "a plugin cannot be had at the moment; tried again");
+            Err(Failed { error, may_pass: true, .. }) => {
+                tracing::warn!(%error, "a plugin cannot be had at the moment; tried again");
                 tokio::time::sleep(pause).await;
                 pause = pause.saturating_mul(2);
             }
-            other => return other.map_err(|failed| failed.text),
+            other => return other,
         }
     }
-    attempt().await.map_err(|failed| failed.text)
+    attempt().await
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::InstallError;
 use super::health::Watch;
 use super::loaded::Loaded;
+use super::patience::{Failed, patiently};
 use super::plugins::{Shared, lock};
 use crate::capability::{Author, Line};
 use crate::disk::blocking;
@@ -36,7 +37,7 @@ struct Inner {
 /// The version before, as it could be loaded.
 pub(super) struct Previous {
     release: Release,
-    loaded: Result<Loaded, InstallError>,
+    loaded: Result<Loaded, Failed>,
 }
 
 /// What to do when the record cannot be stored.
@@ -131,19 +132,22 @@ impl Shared {
     pub(super) async fn read(&self, digest: &Digest) -> Result<Bytes, InstallError> {
         let (shelf, wanted) = (self.shelf.clone(), digest.clone());
         let read = blocking(move || shelf.read(&wanted)).await.map_err(|_| InstallError::Busy)?;
-        let component = read.map_err(|error| InstallError::Disk(error.to_string()))?;
+        let component = read.map_err(InstallError::Unread)?;
         component.map(Bytes::from).ok_or_else(|| InstallError::Missing(digest.clone()))
     }
 
     /// Something has happened to a plugin by itself. What it means is done when this returns.
-    pub(super) async fn happened(self: &Arc<Self>, name: &PluginName, event: Event) {
+    pub(super) async fn happened(self: &Arc<Self>, name: &PluginName, mut event: Event) {
         let Some(seat) = lock(&self.seats).get(name).cloned() else { return };
         let failing = matches!(event, Event::Struck { .. })
             && matches!(seat.record().standing, Standing::Probation { .. });
         // Before the lock: it may compile, and those who fail elsewhere wait for the lock.
         let previous = if failing { self.load_previous(&seat).await } else { None };
         let changing = self.changing.lock().await;
-        self.take_previous(&changing, &seat, previous);
+        let _ = self.take_previous(&changing, &seat, previous);
+        if let Event::Struck { back, .. } = &mut event {
+            *back = seat.record().previous.is_some_and(|previous| seat.find(&previous.digest).is_some());
+        }
         if let Err(error) = self.transition(&changing, &seat, event, None, Unstored::GoOn).await {
             tracing::error!(plugin = %name, %error, "what became of the plugin could not be carried out");
         }
@@ -152,33 +156,37 @@ impl Shared {
     /// Loads the version before, where there is one and it is not ready to be called. For [`Self::take_previous`].
     pub(super) async fn load_previous(self: &Arc<Self>, seat: &Seat) -> Option<Previous> {
         let release = seat.record().previous.filter(|previous| seat.find(&previous.digest).is_none())?;
-        let loaded = match self.read(&release.digest).await {
-            Ok(component) => {
-                let loading = self.load(&component, &release.digest, Some(&release.grants), &|| {}).await;
-                loading.map_err(InstallError::from)
-            }
-            Err(error) => Err(error),
-        };
+        let loaded = patiently(|| self.again(&release)).await;
         Some(Previous { release, loaded })
     }
 
-    /// Has the version before ready to be called. What cannot be had is forgotten.
+    /// Has the version before ready to be called. One that is missing on the disk is forgotten.
+    ///
+    /// # Errors
+    /// It cannot be had now, which is logged; everything is as it was then.
     pub(super) fn take_previous(
         &self,
         _changing: &MutexGuard<'_, ()>,
         seat: &Seat,
         previous: Option<Previous>,
-    ) {
-        match previous {
-            None => {}
-            Some(Previous { loaded: Ok(loaded), .. }) => drop(seat.take_in(loaded)),
-            Some(Previous { release, loaded: Err(error) }) => {
-                let record = seat.record();
-                tracing::error!(plugin = %record.name, version = %release.version, %error, "the version before cannot be had any more");
-                let lost = Event::Lost { digest: release.digest };
-                seat.set(step(record, lost, self.now(), &self.machine).0);
+    ) -> Result<(), InstallError> {
+        let Some(Previous { release, loaded }) = previous else { return Ok(()) };
+        let error = match loaded {
+            Ok(loaded) => {
+                seat.take_in(loaded);
+                return Ok(());
             }
+            Err(Failed { error, .. }) => error,
+        };
+        let record = seat.record();
+        tracing::error!(plugin = %record.name, version = %release.version, %error, "the version before cannot be had");
+        // Whatever else it is, a policy or a want of memory, may be another tomorrow.
+        if !matches!(error, InstallError::Missing(_)) {
+            return Err(error);
         }
+        let lost = Event::Lost { digest: release.digest };
+        seat.set(step(record, lost, self.now(), &self.machine).0);
+        Ok(())
     }
 
     /// Lets an event happen and performs what follows, in order.

@@ -143,16 +143,20 @@ impl Shared {
         }
         let (mut chosen, mut kept, mut failures) = (None, None, Vec::new());
         for release in record.candidates(made.map(|made| &made.release)) {
-            match patiently(async || self.try_out(&release, made).await).await {
+            match patiently(|| self.try_out(&release, made)).await {
                 Ok((loaded, component)) => {
                     seat.take_in(loaded);
                     (chosen, kept) = (Some(release), component);
                     break;
                 }
-                Err(why) => {
-                    let text = format!("version {} does not load: {why}", release.version);
+                Err(Failed { error, is_of_the_compiler, .. }) => {
+                    let text = format!("version {} does not load: {error}", release.version);
                     tracing::error!(plugin = %record.name, why = text, "a version of a plugin is passed over");
                     failures.push(text);
+                    // What would be live in its place would be so for good, and nothing speaks against this one.
+                    if is_of_the_compiler {
+                        break;
+                    }
                 }
             }
         }
@@ -166,7 +170,8 @@ impl Shared {
         }
         if matches!(seat.record().standing, Standing::Probation { .. }) {
             let previous = self.load_previous(seat).await;
-            self.take_previous(&changing, seat, previous);
+            // Why not has been logged, and it is tried again when it is needed.
+            let _ = self.take_previous(&changing, seat, previous);
         }
         self.fetch_older(seat).await;
         if let Some(live) = seat.live() {
@@ -197,7 +202,7 @@ impl Shared {
     }
 
     /// Loads a release from the shelf.
-    async fn again(self: &Arc<Self>, release: &Release) -> Result<Loaded, Failed> {
+    pub(super) async fn again(self: &Arc<Self>, release: &Release) -> Result<Loaded, Failed> {
         let component = self.read(&release.digest).await?;
         Ok(self.load(&component, &release.digest, Some(&release.grants), &|| {}).await?)
     }
@@ -208,10 +213,10 @@ impl Shared {
         let pinned = self.pinned(&record);
         let needed = record.older.iter().chain(&record.previous);
         for release in needed.filter(|release| pinned.contains(&release.version)) {
-            match patiently(async || self.again(release).await).await {
+            match patiently(|| self.again(release)).await {
                 Ok(loaded) => drop(seat.take_in(loaded)),
-                Err(error) => {
-                    tracing::error!(plugin = %record.name, version = %release.version, error, "a version that jobs need does not load");
+                Err(Failed { error, .. }) => {
+                    tracing::error!(plugin = %record.name, version = %release.version, %error, "a version that jobs need does not load");
                 }
             }
         }

@@ -7,6 +7,10 @@
 //! What was whole last (timestamp, snapshot and targets of one refresh that went well) is kept once more, in one file: a
 //! refresh that got no further than a new timestamp must not take away what a device without a network goes by.
 //!
+//! The root that the device was given is where all of it begins. Roots that were followed are kept, and go before one that
+//! led to them: an older image brings no keys back that were taken away. One that did not lead to them is another root of
+//! trust, which the device was given since, and ends the old one whatever its number.
+//!
 //! The time: whatever the clock says, it is not before the floor. That is the time of the device's build, raised by the
 //! last time at which the repository says that it signed (`ISSUED_MEMBER`). The floor never follows the clock: one that
 //! ran ahead once would lock the device out for good. It is kept with the timestamp that it came from, and goes with it
@@ -48,8 +52,8 @@ pub(super) struct Verified {
 impl Update<'_> {
     /// Fetches what is new.
     pub(super) async fn refresh(&self, source: &Source) -> Result<Verified, TrustError> {
-        let mut trusted = self.begin().await?;
-        self.roots(&mut trusted, source).await?;
+        let (mut trusted, lineage) = self.begin().await?;
+        self.roots(&mut trusted, lineage, source).await?;
         let floor = self.recall_timestamp(&mut trusted).await?;
         trusted.root_is_current(self.now.max(floor))?;
         let (timestamp, floor) = self.timestamp(&mut trusted, source, floor).await?;
@@ -63,7 +67,7 @@ impl Update<'_> {
 
     /// Verifies what was last whole, without anybody's help.
     pub(super) async fn recall(&self) -> Result<Verified, TrustError> {
-        let mut trusted = self.begin().await?;
+        let (mut trusted, _) = self.begin().await?;
         let floor = self.recall_timestamp(&mut trusted).await?;
         let mut now = self.now.max(floor);
         if let Some(whole) = self.store.read_whole().await? {
@@ -76,24 +80,50 @@ impl Update<'_> {
         Ok(Verified { trusted, now })
     }
 
-    /// The root to begin with: the one that is kept, unless the device was given a later one (or another one) since.
-    async fn begin(&self) -> Result<Trusted, TrustError> {
+    /// The root to begin with: the one that is kept, unless the device was given a later one or another one since. And its
+    /// lineage; empty where that is not known.
+    async fn begin(&self) -> Result<(Trusted, Vec<String>), TrustError> {
         let given = Trusted::begin(self.repository, self.root)?;
-        let Some(kept) = self.store.read("root").await? else { return Ok(given) };
-        match Trusted::begin(self.repository, kept.text.as_bytes()) {
-            Ok(kept) if kept.root().version > given.root().version => Ok(kept),
-            Ok(_) => Ok(given),
+        let name = given.root_name()?;
+        let alone = vec![name.clone()];
+        let Some(Kept { text, mut lineage, .. }) = self.store.read("root").await? else {
+            return Ok((given, alone));
+        };
+        let kept = match Trusted::begin(self.repository, text.as_bytes()) {
+            Ok(kept) => kept,
             Err(error) => {
                 tracing::error!(
                     repository = self.repository, %error,
                     "the root that was kept is no good; beginning with the one that the device came with"
                 );
-                Ok(given)
+                return Ok((given, alone));
             }
+        };
+        let led_here = lineage.is_empty() || lineage.contains(&name);
+        if kept.root().version > given.root().version {
+            if led_here {
+                return Ok((kept, lineage));
+            }
+            tracing::warn!(
+                repository = self.repository,
+                kept = kept.root().version.get(),
+                given = given.root().version.get(),
+                "the device was given another root of trust; what followed from the one before counts no more"
+            );
+            return Ok((given, alone));
         }
+        if !led_here {
+            lineage.push(name);
+        }
+        Ok((given, lineage))
     }
 
-    async fn roots(&self, trusted: &mut Trusted, source: &Source) -> Result<(), TrustError> {
+    async fn roots(
+        &self,
+        trusted: &mut Trusted,
+        mut lineage: Vec<String>,
+        source: &Source,
+    ) -> Result<(), TrustError> {
         for _ in 0..ROTATIONS {
             let next = trusted.root().version.get().saturating_add(1);
             let file = format!("{next}.root.json");
@@ -101,7 +131,10 @@ impl Update<'_> {
                 return Ok(());
             };
             trusted.next_root(&bytes)?;
-            self.store.write("root", &bytes, 0).await?;
+            if !lineage.is_empty() {
+                lineage.push(trusted.root_name()?);
+            }
+            self.store.write_root(&bytes, &lineage).await?;
             tracing::info!(repository = self.repository, version = next, "a new root is trusted");
         }
         Err(TrustError::RootRotation {

@@ -20,6 +20,10 @@ pub struct Kept {
     /// With a timestamp: it is this late at least, in seconds since 1970.
     #[serde(default)]
     pub floor: u64,
+    /// With a root: what names the roots that led to it, from the one that the device was given on. Empty where that was
+    /// not noted yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<String>,
 }
 
 /// The files of one refresh that went well.
@@ -50,10 +54,18 @@ impl Store {
 
     /// Keeps a role. Durable when it returns.
     pub(super) async fn write(&self, role: &str, bytes: &[u8], floor: u64) -> Result<String, TrustError> {
-        // It was parsed as JSON before, which is UTF-8.
-        let text = String::from_utf8_lossy(bytes).into_owned();
-        let (state, name) = (self.0.clone(), file_name(role));
-        let kept = Kept { role: role.to_owned(), text, floor };
+        self.write_kept(Kept { role: role.to_owned(), text: text(bytes), floor, lineage: Vec::new() }).await
+    }
+
+    /// Keeps a root, and which led to it. Durable when it returns.
+    pub(super) async fn write_root(&self, bytes: &[u8], lineage: &[String]) -> Result<(), TrustError> {
+        let lineage = lineage.to_vec();
+        self.write_kept(Kept { role: "root".to_owned(), text: text(bytes), floor: 0, lineage }).await?;
+        Ok(())
+    }
+
+    async fn write_kept(&self, kept: Kept) -> Result<String, TrustError> {
+        let (state, name) = (self.0.clone(), file_name(&kept.role));
         blocking(move || state.write(&name, &kept).map(|()| kept.text)).await
     }
 
@@ -83,6 +95,11 @@ impl Store {
         })
         .await
     }
+}
+
+/// It was parsed as JSON before, which is UTF-8.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// The names of delegated roles are the repository's: they become file names only as a hash.

@@ -5,7 +5,8 @@
 //! is the recovery from a fast-forward attack, 5.3.11). *Offered* metadata comes from the repository, and must pass all.
 
 use hotshoe_core::target::ISSUED_MEMBER;
-use tough::schema::{Metafile, Root, Snapshot, Targets, Timestamp};
+use ring::digest::{SHA256, digest};
+use tough::schema::{Metafile, Role as _, Root, Snapshot, Targets, Timestamp};
 
 use super::{
     TrustError,
@@ -43,6 +44,15 @@ impl Trusted {
 
     pub(super) fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// What names the root: the SHA-256 of what is signed in it, whoever has signed it and however it is written.
+    pub(super) fn root_name(&self) -> Result<String, TrustError> {
+        let form = self.root.canonical_form().map_err(|error| TrustError::Malformed {
+            role: self.role(Root::NAME),
+            reason: error.to_string(),
+        })?;
+        Ok(digest(&SHA256, &form).as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
     }
 
     pub(super) fn targets(&self) -> Option<&Targets> {

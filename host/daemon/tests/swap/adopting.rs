@@ -10,8 +10,13 @@ use super::rig::{Made, Rig, version};
 
 /// Announces a job that pauses again and again, and waits for its first checkpoint.
 async fn long_job(rig: &Rig) {
+    job_of(rig, 1000, 1000).await;
+}
+
+/// The same for so many pauses of so many milliseconds.
+async fn job_of(rig: &Rig, times: u64, milliseconds: u64) {
     let summary = rig.summary();
-    let input = json!({ "times": 1000, "milliseconds": 1000 });
+    let input = json!({ "times": times, "milliseconds": milliseconds });
     let spec = JobSpec { kind: "later".into(), input, lane: None };
     rig.jobs.accept(&summary.name, &summary.version.unwrap(), spec).await.unwrap().start();
     until(|| job(rig).phase.is_some()).await;
@@ -71,4 +76,20 @@ async fn a_version_that_traps_when_it_is_offered_a_job_does_not_come_in() {
     assert_eq!(error.code(), "adopt");
     assert_eq!(rig.plugins.list(), before);
     rig.assert_live("1.0.0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_outlives_the_removal_of_its_plugin_and_takes_the_rest_of_it_along() {
+    let rig = Rig::new().await;
+    rig.install(&version("1.0.0")).await.unwrap();
+    let name = rig.summary().name;
+    job_of(&rig, 20, 100).await;
+    rig.plugins.remove(&name).await.unwrap();
+    assert_eq!((rig.ask().await.0, rig.plugins.list().len()), (404, 1), "kept for the job alone");
+    let rig = rig.restarted().await;
+    assert_eq!((rig.ask().await.0, job(&rig).trouble), (404, None));
+    until(|| job(&rig).state == "done").await;
+    until(|| rig.plugins.list().is_empty()).await;
+    let shelf = rig.stage.directory.path().join("shelf");
+    until(|| std::fs::read_dir(&shelf).unwrap().next().is_none()).await;
 }

@@ -11,6 +11,7 @@ mod cuts;
 mod failing;
 mod installing;
 mod load;
+mod returning;
 mod rig;
 #[path = "../plugin/stage.rs"]
 #[allow(dead_code)] // Made for the tests of single plugins; this is a part of what it can do.

@@ -104,11 +104,18 @@ async fn what_the_image_holds_no_more_is_gone() {
     assert_eq!(rig.ask().await.0, 404);
 }
 
-/// The compiler, which cannot be talked to at first: too many processes, no memory.
+/// The compiler, which cannot be talked to for so many times: too many processes, no memory; or for good.
 #[derive(Debug)]
-struct Moody {
+pub(crate) struct Moody {
     compiler: Compiler,
-    refusals: AtomicU32,
+    pub(crate) refusals: AtomicU32,
+    is_gone: bool,
+}
+
+impl Moody {
+    pub(crate) fn new(refusals: u32) -> Moody {
+        Moody { compiler: Compiler::new(aot()), refusals: AtomicU32::new(refusals), is_gone: false }
+    }
 }
 
 impl Compile for Moody {
@@ -118,14 +125,16 @@ impl Compile for Moody {
         if left.is_err() {
             return self.compiler.compile(component);
         }
-        let error = io::Error::from(io::ErrorKind::OutOfMemory);
-        Box::pin(async { Err(CompileError::Pipe(error)) })
+        let error = match self.is_gone {
+            true => CompileError::Unreachable("the line broke".to_owned()),
+            false => CompileError::Pipe(io::ErrorKind::OutOfMemory.into()),
+        };
+        Box::pin(async { Err(error) })
     }
 }
 
 /// The setting of a device that has compiled nothing, and whose compiler refuses so often.
-fn refusing(setting: Setting, cache: &std::path::Path, refusals: u32) -> Setting {
-    let moody = Moody { compiler: Compiler::new(aot()), refusals: AtomicU32::new(refusals) };
+fn refusing(setting: Setting, cache: &std::path::Path, moody: Moody) -> Setting {
     Setting { cache: cache.to_owned(), compiler: Some(Arc::new(moody)), ..setting }
 }
 
@@ -136,16 +145,34 @@ async fn an_error_that_passes_costs_no_version() {
     let rig = Rig::with(Setting { factory, ..Setting::default() }).await;
     rig.install(&version("1.1.0")).await.unwrap();
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let setting = refusing(rig.setting(), first.path(), 2);
+    let setting = refusing(rig.setting(), first.path(), Moody::new(2));
     let rig = rig.restarted_with(setting).await;
     rig.assert_live("1.1.0").await;
     assert_eq!(rig.summary().trouble, None);
 
     // One that stays is waited for a moment, and then the next version has its turn.
-    let setting = refusing(rig.setting(), second.path(), 4);
+    let setting = refusing(rig.setting(), second.path(), Moody::new(4));
     let rig = rig.restarted_with(setting).await;
     rig.assert_live("1.0.0").await;
     let trouble = rig.summary().trouble.unwrap();
     assert!(trouble.starts_with("version 1.1.0 does not load: "), "{trouble}");
     assert!(trouble.contains("the compiler cannot be talked to: out of memory"), "{trouble}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_in_which_nothing_can_be_compiled_decides_nothing_for_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let factory = vec![image_file(folder.path(), &version("1.0.0"))];
+    let rig = Rig::with(Setting { factory, ..Setting::default() }).await;
+    rig.install(&version("1.1.0")).await.unwrap();
+    let before = rig.setting();
+    let cache = tempfile::tempdir().unwrap();
+    // It is asked once more than it refuses: nothing else may take the place.
+    let setting = refusing(rig.setting(), cache.path(), Moody { is_gone: true, ..Moody::new(1) });
+    let rig = rig.restarted_with(setting).await;
+    assert_eq!((rig.ask().await.0, rig.state().as_str()), (404, "absent"));
+    assert!(rig.broken[0].reason.contains("no plugin can be compiled any more"), "{:?}", rig.broken);
+    let rig = rig.restarted_with(before).await;
+    rig.assert_live("1.1.0").await;
+    assert_eq!(rig.summary().trouble, None);
 }

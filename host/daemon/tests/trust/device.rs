@@ -71,6 +71,11 @@ impl Device {
         self.files.lock().unwrap().values_mut().for_each(|file| *file = served.clone());
     }
 
+    /// Its image brings this repository's root from the next start on.
+    pub(crate) fn give(&mut self, repo: &Repo) {
+        self.root = repo.signed("root");
+    }
+
     /// It trusts other certificates than its server has.
     pub(crate) fn distrust(&mut self) {
         self.roots = Arc::new(RootCertStore::empty());

@@ -92,6 +92,56 @@ async fn roots_are_followed_one_by_one_even_when_they_have_expired() {
     assert_eq!(device.resolve(IMAGE).await.unwrap_err().code(), "signature", "the old key is worth nothing");
 }
 
+/// A repository of the same names that was made anew, with other keys for all that the operator signs.
+fn made_anew() -> Repo {
+    let mut repo = Repo::new();
+    for (role, key) in
+        [("root", Key(41)), ("timestamp", Key(42)), ("snapshot", Key(43)), ("targets", Key(44))]
+    {
+        repo.rotate(role, &[key], 1, &[Key(41)]);
+    }
+    repo.files.retain(|file, _| !file.ends_with("root.json"));
+    repo.role("root")["version"] = json!(1);
+    repo.put("root");
+    repo.release();
+    repo
+}
+
+/// The way out where keys were lost, or stolen beyond the threshold.
+#[tokio::test]
+async fn another_root_in_the_image_ends_the_one_before_whatever_its_number() {
+    let mut repo = Repo::new();
+    let mut device = Device::new(&repo).await;
+    let first = repo.clone();
+    repo.rotate("root", &[Key(4), Key(5), Key(6)], 2, &[ROOT[0], ROOT[1], Key(4), Key(5)]);
+    repo.advance();
+    device.serve(&repo);
+    device.resolve(IMAGE).await.unwrap();
+
+    let anew = made_anew();
+    device.serve(&anew);
+    device.resolve(IMAGE).await.unwrap_err();
+    device.give(&anew);
+    device.resolve(IMAGE).await.unwrap();
+    device.vanish();
+    device.resolve(IMAGE).await.unwrap();
+    device.serve(&repo);
+    device.resolve(IMAGE).await.unwrap_err();
+
+    // An image with the first root, or with the second, which led to the one that is kept, brings no old keys back.
+    for older in [&first, &repo] {
+        device.give(older);
+        device.serve(&repo);
+        device.resolve(IMAGE).await.unwrap();
+        device.serve(&anew);
+        device.resolve(IMAGE).await.unwrap_err();
+    }
+    device.give(&first);
+    let root =
+        device.start().kept("main").await.unwrap().into_iter().find(|kept| kept.role == "root").unwrap();
+    assert!(root.text.contains("\"version\":2"), "{}", root.text);
+}
+
 /// Recovery from a fast-forward attack (specification 1.5.2, 5.3.11).
 #[tokio::test]
 async fn new_keys_end_a_fast_forward_attack() {

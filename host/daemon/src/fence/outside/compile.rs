@@ -24,6 +24,8 @@ const COMPONENT: u64 = 256 << 20;
 const CODE: u8 = 0;
 const REFUSED: u8 = 1;
 const FAILED: u8 = 2;
+/// The machine refused: the same may go well a moment later.
+const HINDERED: u8 = 3;
 
 /// Has components compiled in a process outside of the fence, one at a time.
 #[derive(Clone, Debug)]
@@ -51,14 +53,32 @@ impl Compile for CompilerOutside {
         let line = Arc::clone(&self.0);
         Box::pin(async move {
             let asked = blocking(move || line.ask(&component, CODE_LIMIT)).await;
-            let text = |text: Vec<u8>| String::from_utf8_lossy(&text).into_owned();
-            match asked.map_err(io::Error::other)? {
-                Ok((CODE, code)) => Ok(code),
-                Ok((REFUSED, why)) => Err(CompileError::Refused(text(why))),
-                Ok((_, why)) => Err(CompileError::Outside(text(why))),
-                Err(broken) => Err(CompileError::Unreachable(broken.to_string())),
-            }
+            let answer = asked.map_err(io::Error::other)?;
+            heard(answer.map_err(|broken| CompileError::Unreachable(broken.to_string()))?)
         })
+    }
+}
+
+/// What goes over the line.
+fn said(result: Result<Vec<u8>, CompileError>) -> Answer {
+    match result {
+        Ok(code) => (CODE, code),
+        Err(CompileError::Refused(why)) => (REFUSED, why.into_bytes()),
+        Err(error) => {
+            let kind = if error.may_pass() { HINDERED } else { FAILED };
+            (kind, error.to_string().into_bytes())
+        }
+    }
+}
+
+/// What is made of it on this side.
+fn heard((kind, bytes): Answer) -> Result<Vec<u8>, CompileError> {
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    match kind {
+        CODE => Ok(bytes),
+        REFUSED => Err(CompileError::Refused(text(bytes))),
+        HINDERED => Err(CompileError::Hindered(text(bytes))),
+        _ => Err(CompileError::Outside(text(bytes))),
     }
 }
 
@@ -73,11 +93,28 @@ pub(super) fn run(mut words: impl Iterator<Item = OsString>) -> ExitCode {
     let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
         return ExitCode::FAILURE;
     };
-    serve(COMPONENT, |component| -> Answer {
-        match runtime.block_on(compiler.compile(component)) {
-            Ok(code) => (CODE, code),
-            Err(CompileError::Refused(why)) => (REFUSED, why.into_bytes()),
-            Err(error) => (FAILED, error.to_string().into_bytes()),
+    serve(COMPONENT, |component| said(runtime.block_on(compiler.compile(component))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plugin::LoadError;
+
+    #[test]
+    fn whether_it_may_pass_is_known_on_this_side_too() {
+        let refused = io::Error::from(io::ErrorKind::WouldBlock);
+        let hindered = CompileError::Start { program: "hotshoe-aot".into(), source: refused };
+        let text = hindered.to_string();
+        let error = LoadError::from(heard(said(Err(hindered))).unwrap_err());
+        assert!(error.may_pass() && !error.is_of_the_compiler(), "{error:?}");
+        assert_eq!(error.to_string(), text);
+        for lasting in [CompileError::TimedOut(120), CompileError::Refused("no component".into())] {
+            let text = lasting.to_string();
+            let error = LoadError::from(heard(said(Err(lasting))).unwrap_err());
+            assert!(!error.may_pass() && !error.is_of_the_compiler(), "{error:?}");
+            assert_eq!(error.to_string(), text);
         }
-    })
+        assert_eq!(heard(said(Ok(vec![1, 2]))).unwrap(), [1, 2]);
+    }
 }

@@ -48,7 +48,7 @@ impl Swapping {
         let guest =
             |script| -> Arc<dyn Guest> { Arc::new(Scripted { told: self.told.clone(), script, adopt }) };
         let guests = BTreeMap::from([(ONE, guest(works)), (TWO, guest(works))]);
-        let stand = Stand { live, guests, bad: BTreeSet::from_iter(bad.iter().cloned()) };
+        let stand = Stand { live: Some(live), guests, bad: BTreeSet::from_iter(bad.iter().cloned()) };
         self.life.jobs.mount(Guests::from([("acme.update".parse().unwrap(), stand)]));
     }
 
