@@ -245,6 +245,8 @@ fn shared_cache() -> &'static Path {
         let program = std::env::current_exe().unwrap();
         let directory = program.with_extension("cache");
         std::fs::create_dir_all(&directory).unwrap();
+        // Who opens it first makes its key, which no two may do at once.
+        drop(Stage::sharing(&directory, tempfile::tempdir().unwrap(), |_| {}));
         directory
     })
 }
