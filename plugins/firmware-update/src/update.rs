@@ -317,7 +317,11 @@ impl Update<'_> {
             // The device went down before this point was reached, and the trial has lapsed.
             return Ok(Next::Step(Step::Booting(course)));
         }
-        flash::confirm()?;
+        flash::confirm().map_err(|error| {
+            // Busy with nothing that passes: its trial was given up.
+            let passes = error.is_transient() && !matches!(error, flash::Error::Busy(_));
+            Trouble::new(Stage::Apply, error.code(), error.to_string(), passes)
+        })?;
         info!("the new image is confirmed"; slot = course.slot, version = course.version);
         Ok(Next::End(End::Well(self.completed(&course.slot, &course.version)?)))
     }
